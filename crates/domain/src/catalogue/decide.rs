@@ -1,0 +1,193 @@
+//! Checks definitions and records those that change something.
+
+use compact_str::{CompactString, format_compact};
+
+use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
+use super::state::{Catalogue, CatalogueEvent};
+use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind, Zone};
+use crate::entity::{Decision, DecisionOf};
+use crate::money::{AMOUNT_MAX, Currency};
+
+/// Bytes of a name or another free text at most.
+const TEXT_BYTES_MAX: usize = 200;
+/// Components of a bundle at most.
+const COMPONENTS_MAX: usize = 100;
+/// Units of a component in one bundle at most.
+const COMPONENT_UNITS_MAX: u32 = 10_000;
+/// Services, zones or countries of a carrier at most.
+const CARRIER_LIST_MAX: usize = 300;
+/// Rates of a carrier at most.
+const RATES_MAX: usize = 10_000;
+
+type Decided = Result<DecisionOf<Catalogue>, CatalogueRejection>;
+
+pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decided {
+    match command {
+        CatalogueCommand::PutProduct { product, expected_version } => {
+            put_product(catalogue, product, *expected_version)
+        }
+        CatalogueCommand::PutLocation { location, expected_version } => {
+            put_location(catalogue, location, *expected_version)
+        }
+        CatalogueCommand::PutCarrier { carrier, expected_version } => {
+            put_carrier(catalogue, carrier, *expected_version)
+        }
+        CatalogueCommand::Wake => {
+            Ok(Decision { events: Vec::new(), private: None, reply: CatalogueReply::Done })
+        }
+    }
+}
+
+fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) -> Decided {
+    let known = catalogue.product(&product.sku);
+    expect(known.map(|known| known.version), expected)?;
+    text("/name", &product.name)?;
+    check_components(catalogue, product)?;
+    let version = known.map_or(0, |known| known.version);
+    let same = Product { version, ..product.clone() };
+    let changed = known != Some(&same);
+    let definition = Product { version: version + u64::from(changed), ..same };
+    let event = CatalogueEvent::ProductPut { product: definition.clone() };
+    let reply = CatalogueReply::Product { definition, created: known.is_none(), changed };
+    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+}
+
+fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), CatalogueRejection> {
+    if product.kind != ProductKind::Bundle {
+        let none = product.components.is_empty();
+        return if none { Ok(()) } else { Err(invalid("/components", "only_for_bundles")) };
+    }
+    if product.components.is_empty() || product.components.len() > COMPONENTS_MAX {
+        return Err(invalid("/components", "out_of_range"));
+    }
+    for (at, component) in product.components.iter().enumerate() {
+        let sku = format_compact!("/components/{at}/sku");
+        match catalogue.product(&component.sku).map(|part| part.kind) {
+            Some(ProductKind::Stocked) => {}
+            Some(_) => return Err(invalid(&sku, "not_stocked")),
+            None => return Err(invalid(&sku, "unknown_sku")),
+        }
+        if product.components[..at].iter().any(|earlier| earlier.sku == component.sku) {
+            return Err(invalid(&sku, "duplicate"));
+        }
+        if !(1..=COMPONENT_UNITS_MAX).contains(&component.quantity) {
+            return Err(invalid(&format_compact!("/components/{at}/quantity"), "out_of_range"));
+        }
+    }
+    Ok(())
+}
+
+fn put_location(catalogue: &Catalogue, location: &LocationDefinition, expected: Option<u64>) -> Decided {
+    let known = catalogue.location(&location.id);
+    expect(known.map(|known| known.version), expected)?;
+    text("/name", &location.name)?;
+    text("/time_zone", &location.time_zone)?;
+    country("/country", &location.country)?;
+    if !(-90_000_000..=90_000_000).contains(&location.position.latitude_e6) {
+        return Err(invalid("/latitude", "out_of_range"));
+    }
+    if !(-180_000_000..=180_000_000).contains(&location.position.longitude_e6) {
+        return Err(invalid("/longitude", "out_of_range"));
+    }
+    let version = known.map_or(0, |known| known.version);
+    // Locations are never taken away, so the next number is how many there are.
+    let next = u32::try_from(catalogue.locations().count()).unwrap_or(u32::MAX);
+    let ordinal = known.map_or(next, |known| known.ordinal);
+    let same = LocationDefinition { version, ordinal, ..location.clone() };
+    let changed = known != Some(&same);
+    let definition = LocationDefinition { version: version + u64::from(changed), ..same };
+    let event = CatalogueEvent::LocationPut { location: definition.clone() };
+    let reply = CatalogueReply::Location { definition, created: known.is_none(), changed };
+    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+}
+
+fn put_carrier(catalogue: &Catalogue, carrier: &CarrierDefinition, expected: Option<u64>) -> Decided {
+    let known = catalogue.carrier(&carrier.id);
+    expect(known.map(|known| known.version), expected)?;
+    text("/name", &carrier.name)?;
+    if Currency::from_code(&carrier.currency).is_none() {
+        return Err(invalid("/currency", "unknown_currency"));
+    }
+    let prefix = carrier.tracking_prefix.as_bytes();
+    if prefix.len() != 2 || !prefix.iter().all(u8::is_ascii_uppercase) {
+        return Err(invalid("/tracking_prefix", "invalid_value"));
+    }
+    bounded("/services", carrier.services.len(), CARRIER_LIST_MAX)?;
+    for (at, service) in carrier.services.iter().enumerate() {
+        text(&format_compact!("/services/{at}"), service)?;
+    }
+    check_zones(&carrier.zones)?;
+    check_rates(carrier)?;
+    let version = known.map_or(0, |known| known.version);
+    let same = CarrierDefinition { version, ..carrier.clone() };
+    let changed = known != Some(&same);
+    let definition = CarrierDefinition { version: version + u64::from(changed), ..same };
+    let event = CatalogueEvent::CarrierPut { carrier: definition.clone() };
+    let reply = CatalogueReply::Carrier { definition, created: known.is_none(), changed };
+    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+}
+
+fn check_zones(zones: &[Zone]) -> Result<(), CatalogueRejection> {
+    bounded("/zones", zones.len(), CARRIER_LIST_MAX)?;
+    for (at, zone) in zones.iter().enumerate() {
+        text(&format_compact!("/zones/{at}/code"), &zone.code)?;
+        if zones[..at].iter().any(|earlier| earlier.code == zone.code) {
+            return Err(invalid(&format_compact!("/zones/{at}/code"), "duplicate"));
+        }
+        bounded(&format_compact!("/zones/{at}/countries"), zone.countries.len(), CARRIER_LIST_MAX)?;
+        for (nth, name) in zone.countries.iter().enumerate().filter(|(_, name)| *name != "*") {
+            country(&format_compact!("/zones/{at}/countries/{nth}"), name)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_rates(carrier: &CarrierDefinition) -> Result<(), CatalogueRejection> {
+    bounded("/rates", carrier.rates.len(), RATES_MAX)?;
+    for (at, rate) in carrier.rates.iter().enumerate() {
+        if !carrier.services.contains(&rate.service) {
+            return Err(invalid(&format_compact!("/rates/{at}/service"), "unknown_service"));
+        }
+        if !carrier.zones.iter().any(|zone| zone.code == rate.zone) {
+            return Err(invalid(&format_compact!("/rates/{at}/zone"), "unknown_zone"));
+        }
+        if rate.up_to_grams == 0 {
+            return Err(invalid(&format_compact!("/rates/{at}/up_to_grams"), "out_of_range"));
+        }
+        if !(0..=AMOUNT_MAX).contains(&rate.price) {
+            return Err(invalid(&format_compact!("/rates/{at}/price"), "out_of_range"));
+        }
+    }
+    Ok(())
+}
+
+fn expect(known: Option<u64>, expected: Option<u64>) -> Result<(), CatalogueRejection> {
+    let current = known.unwrap_or(0);
+    match expected {
+        Some(version) if version != current => Err(CatalogueRejection::VersionMismatch { current }),
+        _ => Ok(()),
+    }
+}
+
+fn text(pointer: &str, text: &CompactString) -> Result<(), CatalogueRejection> {
+    match text.len() {
+        0 => Err(invalid(pointer, "empty")),
+        bytes if bytes > TEXT_BYTES_MAX => Err(invalid(pointer, "too_long")),
+        _ => Ok(()),
+    }
+}
+
+fn country(pointer: &str, code: &CompactString) -> Result<(), CatalogueRejection> {
+    if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    Err(invalid(pointer, "invalid_country"))
+}
+
+fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), CatalogueRejection> {
+    if count > max { Err(invalid(pointer, "too_many")) } else { Ok(()) }
+}
+
+fn invalid(pointer: &str, code: &str) -> CatalogueRejection {
+    CatalogueRejection::Invalid { pointer: pointer.into(), code: code.into() }
+}

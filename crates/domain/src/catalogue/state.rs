@@ -1,0 +1,254 @@
+//! The catalogue as it stands in memory and in its stored parts: one part per definition.
+
+use std::fmt;
+use std::ops::Bound;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+
+use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
+use super::decide;
+use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
+use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
+use crate::ids::{CarrierId, InvalidId, LocationId, Sku};
+use crate::order::Fulfilment;
+use crate::time::Timestamp;
+
+/// The one catalogue's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CatalogueId;
+
+impl fmt::Display for CatalogueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("catalogue")
+    }
+}
+
+impl FromStr for CatalogueId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text == "catalogue" { Ok(CatalogueId) } else { Err(InvalidId { kind: "catalogue id".into() }) }
+    }
+}
+
+/// What happened to the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatalogueEvent {
+    /// A product was defined, or defined anew.
+    ProductPut {
+        /// As it is now.
+        product: Product,
+    },
+    /// A location was defined, or defined anew.
+    LocationPut {
+        /// As it is now.
+        location: LocationDefinition,
+    },
+    /// A carrier was defined, or defined anew.
+    CarrierPut {
+        /// As it is now.
+        carrier: CarrierDefinition,
+    },
+}
+
+/// The catalogue asks nothing of anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NoEffect {}
+
+impl Effect for NoEffect {
+    type Key = NoEffect;
+    fn key(&self) -> NoEffect {
+        match *self {}
+    }
+}
+
+/// All definitions. Changed by `apply` alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    id: CatalogueId,
+    version: u64,
+    recorded_at: Timestamp,
+    products: OrdMap<Sku, Arc<Product>>,
+    locations: OrdMap<LocationId, Arc<LocationDefinition>>,
+    carriers: OrdMap<CarrierId, Arc<CarrierDefinition>>,
+}
+
+impl Catalogue {
+    /// A product.
+    #[must_use]
+    pub fn product(&self, sku: &Sku) -> Option<&Product> {
+        self.products.get(sku).map(Arc::as_ref)
+    }
+    /// A location.
+    #[must_use]
+    pub fn location(&self, id: &LocationId) -> Option<&LocationDefinition> {
+        self.locations.get(id).map(Arc::as_ref)
+    }
+    /// A carrier.
+    #[must_use]
+    pub fn carrier(&self, id: &CarrierId) -> Option<&CarrierDefinition> {
+        self.carriers.get(id).map(Arc::as_ref)
+    }
+    /// Products after one, in byte order of their SKUs.
+    pub fn products_after(&self, after: Option<&Sku>) -> impl Iterator<Item = &Product> {
+        let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
+        self.products.range((from, Bound::Unbounded)).map(|(_, product)| product.as_ref())
+    }
+    /// All locations, in byte order of their ids.
+    pub fn locations(&self) -> impl Iterator<Item = &LocationDefinition> {
+        self.locations.values().map(Arc::as_ref)
+    }
+    /// All carriers, in byte order of their ids.
+    pub fn carriers(&self) -> impl Iterator<Item = &CarrierDefinition> {
+        self.carriers.values().map(Arc::as_ref)
+    }
+    /// How a product's units are fulfilled; `None` for an unknown SKU.
+    #[must_use]
+    pub fn fulfilment_of(&self, sku: &Sku) -> Option<Fulfilment> {
+        let product = self.product(sku)?;
+        Some(match product.kind {
+            ProductKind::Stocked => Fulfilment::Physical(vec![(sku.clone(), 1)]),
+            ProductKind::Service | ProductKind::Digital | ProductKind::GiftCard => Fulfilment::Virtual,
+            ProductKind::Bundle => {
+                let parts = product.components.iter();
+                Fulfilment::Physical(parts.map(|part| (part.sku.clone(), part.quantity)).collect())
+            }
+        })
+    }
+}
+
+/// Names a stored definition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CataloguePartKey {
+    /// Version and time.
+    Header,
+    /// A product.
+    Product(Sku),
+    /// A location.
+    Location(LocationId),
+    /// A carrier.
+    Carrier(CarrierId),
+}
+
+/// A stored definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CataloguePart {
+    /// Version and time.
+    Header(u64, Timestamp),
+    /// A product.
+    Product(Arc<Product>),
+    /// A location.
+    Location(Arc<LocationDefinition>),
+    /// A carrier.
+    Carrier(Arc<CarrierDefinition>),
+}
+
+impl Entity for Catalogue {
+    const KIND: &'static str = "catalogue";
+    const KIND_CODE: u8 = 4;
+
+    type Id = CatalogueId;
+    type Command = CatalogueCommand;
+    type Event = CatalogueEvent;
+    type Private = ();
+    type Effect = NoEffect;
+    type Reply = CatalogueReply;
+    type Rejection = CatalogueRejection;
+    type PartKey = CataloguePartKey;
+    type Part = CataloguePart;
+
+    fn empty(id: CatalogueId) -> Self {
+        Catalogue { id, ..Catalogue::default() }
+    }
+
+    fn id(&self) -> &CatalogueId {
+        &self.id
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    fn decide(&self, command: &CatalogueCommand, _: &Context) -> Result<DecisionOf<Self>, CatalogueRejection> {
+        decide::decide(self, command)
+    }
+
+    fn apply(&mut self, event: &CatalogueEvent, stamp: &Stamp) {
+        self.version += 1;
+        self.recorded_at = stamp.recorded_at;
+        match event {
+            CatalogueEvent::ProductPut { product } => {
+                self.products.insert(product.sku.clone(), Arc::new(product.clone()));
+            }
+            CatalogueEvent::LocationPut { location } => {
+                self.locations.insert(location.id.clone(), Arc::new(location.clone()));
+            }
+            CatalogueEvent::CarrierPut { carrier } => {
+                self.carriers.insert(carrier.id.clone(), Arc::new(carrier.clone()));
+            }
+        }
+    }
+
+    fn apply_private(&mut self, (): &()) {}
+
+    fn pending(&self) -> Vec<NoEffect> {
+        Vec::new()
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake_command(_: Timestamp) -> CatalogueCommand {
+        CatalogueCommand::Wake
+    }
+
+    fn touched_parts(&self, event: &CatalogueEvent, parts: &mut Vec<CataloguePartKey>) {
+        parts.push(CataloguePartKey::Header);
+        parts.push(match event {
+            CatalogueEvent::ProductPut { product } => CataloguePartKey::Product(product.sku.clone()),
+            CatalogueEvent::LocationPut { location } => CataloguePartKey::Location(location.id.clone()),
+            CatalogueEvent::CarrierPut { carrier } => CataloguePartKey::Carrier(carrier.id.clone()),
+        });
+    }
+
+    fn part(&self, key: &CataloguePartKey) -> Option<CataloguePart> {
+        match key {
+            CataloguePartKey::Header => {
+                (self.version > 0).then_some(CataloguePart::Header(self.version, self.recorded_at))
+            }
+            CataloguePartKey::Product(sku) => self.products.get(sku).cloned().map(CataloguePart::Product),
+            CataloguePartKey::Location(id) => self.locations.get(id).cloned().map(CataloguePart::Location),
+            CataloguePartKey::Carrier(id) => self.carriers.get(id).cloned().map(CataloguePart::Carrier),
+        }
+    }
+
+    fn assemble(id: CatalogueId, parts: Vec<(CataloguePartKey, CataloguePart)>) -> Self {
+        let mut catalogue = Catalogue::empty(id);
+        for (_, part) in parts {
+            match part {
+                CataloguePart::Header(version, recorded_at) => {
+                    catalogue.version = version;
+                    catalogue.recorded_at = recorded_at;
+                }
+                CataloguePart::Product(product) => {
+                    catalogue.products.insert(product.sku.clone(), product);
+                }
+                CataloguePart::Location(location) => {
+                    catalogue.locations.insert(location.id.clone(), location);
+                }
+                CataloguePart::Carrier(carrier) => {
+                    catalogue.carriers.insert(carrier.id.clone(), carrier);
+                }
+            }
+        }
+        catalogue
+    }
+}

@@ -1,0 +1,123 @@
+//! Takes events in. The balances change by the event's movements and by nothing else, so that the
+//! ledger always sums to them.
+
+use std::sync::Arc;
+
+use super::event::LocationEvent;
+use super::state::Location;
+use super::types::{Ended, OutgoingTransfer, RECENT_CHANGES_MAX, Reservation, StockHold};
+use crate::entity::Stamp;
+use crate::ids::{AttemptId, HoldId};
+use crate::time::Timestamp;
+
+/// How long a return's number is remembered after its items came back: longer than any message
+/// about it can be under way.
+const RESTOCK_MEMORY_MILLIS: i64 = 7 * 24 * 3_600 * 1_000;
+
+pub(super) fn apply(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
+    location.version += 1;
+    location.recorded_at = stamp.recorded_at;
+    move_stock(location, event, stamp);
+    record(location, event, stamp);
+    location.tombstones.clear_ended(stamp.recorded_at);
+}
+
+fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
+    for movement in event.movements() {
+        let item = Arc::make_mut(location.items.entry(movement.sku.clone()).or_default());
+        item.balance = movement.on(item.balance);
+        if movement.on_hand_delta != 0 {
+            if item.recent.len() == RECENT_CHANGES_MAX {
+                item.recent.remove(0);
+            }
+            item.recent.push((stamp.occurred_at, movement.on_hand_delta));
+        }
+    }
+}
+
+fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
+    use LocationEvent as E;
+    match event {
+        E::Received { .. } | E::Adjusted { .. } | E::Counted { .. } | E::SafetyStockSet { .. } => {}
+        E::TransferredOut { to, number, sku, quantity, reference } => {
+            let transfer =
+                OutgoingTransfer { sku: sku.clone(), quantity: *quantity, reference: reference.clone() };
+            location.outgoing.insert((to.clone(), *number), transfer);
+            location.numbered.insert(to.clone(), *number);
+        }
+        E::TransferredIn { from, number, .. } => location.arrived.entry(from.clone()).or_default().note(*number),
+        E::TransferConfirmed { to, number } => drop(location.outgoing.remove(&(to.clone(), *number))),
+        E::Reserved { attempt, units, makeup, promise, not_after } => {
+            let reservation = Reservation {
+                makeup: makeup.clone(),
+                units: *units,
+                picked: 0,
+                short: 0,
+                shipped: 0,
+                promise: *promise,
+                not_after: *not_after,
+            };
+            location.reservations.insert(attempt.clone(), reservation);
+        }
+        E::Refused { attempt, not_after } | E::ClosedUnseen { attempt, not_after } => {
+            location.tombstones.put(Ended::Attempt(attempt.clone()), *not_after);
+        }
+        E::Released { attempt, units, .. } => change(location, attempt, stamp, |r| r.units -= units),
+        E::Picked { attempt, units, .. } => change(location, attempt, stamp, |r| r.picked += units),
+        E::Missed { attempt, units, .. } => change(location, attempt, stamp, |r| {
+            r.units -= units;
+            r.short += units;
+        }),
+        E::Shipped { attempt, units, .. } => change(location, attempt, stamp, |r| r.shipped += units),
+        E::Displaced { attempt, units, .. } => {
+            let left = location.reservations.get(attempt).map_or(0, |r| r.units - units);
+            change(location, attempt, stamp, |r| r.units -= units);
+            location.displaced.insert(attempt.clone(), left);
+        }
+        E::DisplacementConfirmed { attempt, .. } => drop(location.displaced.remove(attempt)),
+        E::Held { hold, items, expires_at } => {
+            location.expiries.insert((*expires_at, hold.clone()));
+            let held = StockHold { items: items.clone(), expires_at: *expires_at };
+            location.holds.insert(hold.clone(), held);
+        }
+        E::HoldEnded { hold, .. } => end_hold(location, hold),
+        E::HoldConverted { hold, attempt, units, sku, promise, not_after } => {
+            end_hold(location, hold);
+            let reservation = Reservation {
+                makeup: super::types::Makeup::One(sku.clone()),
+                units: *units,
+                picked: 0,
+                short: 0,
+                shipped: 0,
+                promise: *promise,
+                not_after: *not_after,
+            };
+            location.reservations.insert(attempt.clone(), reservation);
+        }
+        E::Restocked { return_id, .. } => {
+            let until = stamp.recorded_at.plus_millis(RESTOCK_MEMORY_MILLIS);
+            location.tombstones.put(Ended::Return(return_id.clone()), until);
+        }
+    }
+}
+
+fn end_hold(location: &mut Location, hold: &HoldId) {
+    if let Some(held) = location.holds.remove(hold) {
+        location.expiries.remove(&(held.expires_at, hold.clone()));
+    }
+}
+
+/// Changes a reservation; one with nothing left is closed, and remembered for as long as its
+/// `Reserve` may come again.
+fn change(location: &mut Location, attempt: &AttemptId, stamp: &Stamp, how: impl FnOnce(&mut Reservation)) {
+    let Some(reservation) = location.reservations.get_mut(attempt) else { return };
+    how(reservation);
+    if reservation.units > reservation.shipped {
+        return;
+    }
+    let until: Timestamp = reservation.not_after;
+    location.reservations.remove(attempt);
+    if until >= stamp.recorded_at {
+        location.tombstones.put(Ended::Attempt(attempt.clone()), until);
+    }
+}

@@ -1,0 +1,178 @@
+//! An order's requests: reserve, release, pick, ship. Every answer tells the attempt's whole state,
+//! every target is cumulative, so repeating or reordering requests changes nothing (L3).
+
+use crate::entity::{Context, Decision, DecisionOf, Entity};
+use crate::ids::{AttemptId, OrderId, Sku};
+use crate::location::command::{Answer, LocationReply, Request};
+use crate::location::event::LocationEvent;
+use crate::location::state::Location;
+use crate::location::types::{Ended, Makeup, Reservation};
+use crate::time::Timestamp;
+
+pub(super) fn serve(
+    location: &Location,
+    order: &OrderId,
+    requests: &[Request],
+    context: &Context,
+) -> DecisionOf<Location> {
+    let stamp = context.stamp();
+    let mut events = Vec::new();
+    let mut answers = Vec::with_capacity(requests.len());
+    // Later requests see what earlier ones took; a copy is only made when there are later ones.
+    let mut scratch: Option<Location> = None;
+    for (nth, request) in requests.iter().enumerate() {
+        let number = request.attempt().attempt;
+        if request.attempt().order != *order {
+            let reason = "closed".into();
+            answers.push(Answer::Refused { attempt: number, available: 0, reason });
+            continue;
+        }
+        let now = scratch.as_ref().unwrap_or(location);
+        let (answer, happened) = one(now, request, context.now);
+        if nth + 1 < requests.len() && !happened.is_empty() {
+            let copy = scratch.get_or_insert_with(|| location.clone());
+            happened.iter().for_each(|event| copy.apply(event, &stamp));
+        }
+        events.extend(happened);
+        answers.push(answer);
+    }
+    Decision { events, private: None, reply: LocationReply::Answers(answers) }
+}
+
+fn one(location: &Location, request: &Request, now: Timestamp) -> (Answer, Vec<LocationEvent>) {
+    match request {
+        Request::Reserve { attempt, units, per_unit, partial, promise, not_after } => {
+            let wish = Wish { units: *units, per_unit, partial: *partial, promise: *promise };
+            reserve(location, attempt, &wish, *not_after, now)
+        }
+        Request::Release { attempt, keep, not_after } => release(location, attempt, *keep, *not_after, now),
+        Request::Pick { attempt, picked, short } => pick(location, attempt, *picked, *short),
+        Request::Ship { attempt, shipped, .. } => ship(location, attempt, *shipped),
+    }
+}
+
+/// What an order wants to have reserved.
+struct Wish<'a> {
+    units: u32,
+    per_unit: &'a [(Sku, u32)],
+    partial: bool,
+    promise: Timestamp,
+}
+
+fn reserve(
+    location: &Location,
+    attempt: &AttemptId,
+    wish: &Wish<'_>,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> (Answer, Vec<LocationEvent>) {
+    let number = attempt.attempt;
+    let refused = |available: u32, reason: &str| Answer::Refused { attempt: number, available, reason: reason.into() };
+    if let Some(reservation) = location.reservations.get(attempt) {
+        return (stands(number, reservation), Vec::new());
+    }
+    if location.tombstones.stands(&Ended::Attempt(attempt.clone())) {
+        return (refused(0, "closed"), Vec::new());
+    }
+    // Past its end the request is void by itself; nothing has to be remembered.
+    if now > not_after {
+        return (refused(0, "expired"), Vec::new());
+    }
+    let available = wish.per_unit.iter().map(|(sku, per_unit)| {
+        let pieces = location.available(sku).max(0) / i64::from((*per_unit).max(1));
+        u32::try_from(pieces).unwrap_or(u32::MAX)
+    });
+    let available = available.min().unwrap_or(0);
+    let granted = available.min(wish.units);
+    if granted == 0 || (granted < wish.units && !wish.partial) {
+        let event = LocationEvent::Refused { attempt: attempt.clone(), not_after };
+        return (refused(available, "insufficient"), vec![event]);
+    }
+    let event = LocationEvent::Reserved {
+        attempt: attempt.clone(),
+        units: granted,
+        makeup: Makeup::of(wish.per_unit),
+        promise: wish.promise,
+        not_after,
+    };
+    let answer = Answer::Stands { attempt: number, units: granted, picked: 0, short: 0, shipped: 0 };
+    (answer, vec![event])
+}
+
+fn release(
+    location: &Location,
+    attempt: &AttemptId,
+    keep: u32,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> (Answer, Vec<LocationEvent>) {
+    let number = attempt.attempt;
+    let Some(reservation) = location.reservations.get(attempt) else {
+        let known = location.tombstones.stands(&Ended::Attempt(attempt.clone()));
+        let events = if known || now > not_after {
+            Vec::new()
+        } else {
+            vec![LocationEvent::ClosedUnseen { attempt: attempt.clone(), not_after }]
+        };
+        return (Answer::Closed { attempt: number }, events);
+    };
+    // What is picked stays: the location arbitrates between cancel and pick.
+    let left = keep.max(reservation.picked).min(reservation.units);
+    let units = reservation.units - left;
+    let after = Reservation { units: left, ..reservation.clone() };
+    if units == 0 {
+        return (stands(number, &after), Vec::new());
+    }
+    let makeup = reservation.makeup.clone();
+    (stands(number, &after), vec![LocationEvent::Released { attempt: attempt.clone(), units, makeup }])
+}
+
+fn pick(
+    location: &Location,
+    attempt: &AttemptId,
+    picked: u32,
+    short: u32,
+) -> (Answer, Vec<LocationEvent>) {
+    let number = attempt.attempt;
+    let Some(reservation) = location.reservations.get(attempt) else {
+        return (Answer::Closed { attempt: number }, Vec::new());
+    };
+    let mut after = reservation.clone();
+    let mut events = Vec::new();
+    let taken = picked.min(after.units).saturating_sub(after.picked);
+    if taken > 0 {
+        after.picked += taken;
+        let makeup = after.makeup.clone();
+        events.push(LocationEvent::Picked { attempt: attempt.clone(), units: taken, makeup });
+    }
+    let missed = short.saturating_sub(after.short).min(after.units - after.picked);
+    if missed > 0 {
+        after.units -= missed;
+        after.short += missed;
+        let makeup = after.makeup.clone();
+        events.push(LocationEvent::Missed { attempt: attempt.clone(), units: missed, makeup });
+    }
+    (stands(number, &after), events)
+}
+
+fn ship(location: &Location, attempt: &AttemptId, shipped: u32) -> (Answer, Vec<LocationEvent>) {
+    let number = attempt.attempt;
+    let Some(reservation) = location.reservations.get(attempt) else {
+        return (Answer::Closed { attempt: number }, Vec::new());
+    };
+    let units = shipped.min(reservation.picked).saturating_sub(reservation.shipped);
+    let after = Reservation { shipped: reservation.shipped + units, ..reservation.clone() };
+    if units == 0 {
+        return (stands(number, &after), Vec::new());
+    }
+    let makeup = reservation.makeup.clone();
+    (stands(number, &after), vec![LocationEvent::Shipped { attempt: attempt.clone(), units, makeup }])
+}
+
+fn stands(attempt: u32, reservation: &Reservation) -> Answer {
+    let Reservation { units, picked, short, shipped, .. } = *reservation;
+    if units == shipped {
+        return Answer::Closed { attempt };
+    }
+    Answer::Stands { attempt, units, picked, short, shipped }
+}

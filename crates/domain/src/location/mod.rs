@@ -1,0 +1,19 @@
+//! A location: the one owner of its stock. Grants, moves and counts it; L1 and L5 are kept here.
+//!
+//! See [`types`] for what it knows, [`command`] for what it can be told, [`event`] for what it
+//! records, `decide` for what follows from what, and [`movement`] for the ledger that the events are.
+
+mod apply;
+pub mod command;
+mod decide;
+pub mod event;
+pub mod movement;
+pub mod state;
+mod tombstones;
+pub mod types;
+
+pub use command::*;
+pub use event::LocationEvent;
+pub use movement::{Movement, MovementKind};
+pub use state::{Location, LocationPart, LocationPartKey};
+pub use types::*;

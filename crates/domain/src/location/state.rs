@@ -1,0 +1,322 @@
+//! The location as it stands in memory and in its stored parts.
+//!
+//! Its maps are persistent: a clone costs a few pointers, so that a batch can be decided on a
+//! scratch copy, and a change copies only the nodes on its way.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
+
+use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
+use super::event::LocationEvent;
+use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
+use super::types::{Arrived, Balance, Ended, Item, OutgoingTransfer, Reservation, StockHold};
+use super::{apply, decide};
+use crate::entity::{Context, DecisionOf, Entity, Stamp};
+use crate::ids::{AttemptId, HoldId, LocationId, Sku};
+use crate::time::Timestamp;
+
+/// A location's stock. Changed by `apply` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    pub(super) id: LocationId,
+    pub(super) version: u64,
+    pub(super) recorded_at: Timestamp,
+    pub(super) items: OrdMap<Sku, Arc<Item>>,
+    pub(super) reservations: OrdMap<AttemptId, Reservation>,
+    pub(super) holds: OrdMap<HoldId, StockHold>,
+    /// Holds by expiry.
+    pub(super) expiries: OrdSet<(Timestamp, HoldId)>,
+    pub(super) tombstones: Tombstones,
+    /// Displacements that their orders have not confirmed: units left of the attempt.
+    pub(super) displaced: OrdMap<AttemptId, u32>,
+    /// Transfers that the other location has not confirmed.
+    pub(super) outgoing: OrdMap<(LocationId, u64), OutgoingTransfer>,
+    /// Transfers numbered so far, by destination.
+    pub(super) numbered: OrdMap<LocationId, u64>,
+    /// Transfers that have arrived, by sender.
+    pub(super) arrived: OrdMap<LocationId, Arrived>,
+}
+
+impl Location {
+    /// A SKU's figures; all zero for one that was never here.
+    #[must_use]
+    pub fn balance(&self, sku: &Sku) -> Balance {
+        self.balance_if_known(sku).unwrap_or_default()
+    }
+
+    /// A SKU's figures, if it ever was here.
+    #[must_use]
+    pub fn balance_if_known(&self, sku: &Sku) -> Option<Balance> {
+        self.items.get(sku).map(|item| item.balance)
+    }
+
+    /// What may be granted of a SKU.
+    #[must_use]
+    pub fn available(&self, sku: &Sku) -> i64 {
+        self.balance(sku).available()
+    }
+
+    /// All SKUs' figures, in byte order of the SKUs.
+    pub fn balances(&self) -> impl Iterator<Item = (&Sku, Balance)> {
+        self.balances_after(None)
+    }
+
+    /// Figures of the SKUs after one, in byte order of the SKUs.
+    pub fn balances_after(&self, after: Option<&Sku>) -> impl Iterator<Item = (&Sku, Balance)> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
+        self.items.range((from, Bound::Unbounded)).map(|(sku, item)| (sku, item.balance))
+    }
+
+    /// Reservations after one, by attempt: (attempt, units that have not left, of those picked).
+    pub fn reservations_after(&self, after: Option<&AttemptId>) -> impl Iterator<Item = (&AttemptId, u32, u32)> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, |attempt| Bound::Excluded(attempt.clone()));
+        let open = |(attempt, reservation)| -> (&AttemptId, u32, u32) {
+            let reservation: &Reservation = reservation;
+            (attempt, reservation.units - reservation.shipped, reservation.picked - reservation.shipped)
+        };
+        self.reservations.range((from, Bound::Unbounded)).map(open)
+    }
+
+    /// A reservation.
+    #[must_use]
+    pub fn reservation(&self, attempt: &AttemptId) -> Option<&Reservation> {
+        self.reservations.get(attempt)
+    }
+
+    /// Live holds.
+    pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &StockHold)> {
+        self.holds.iter()
+    }
+
+    /// Tombstones that are kept.
+    #[must_use]
+    pub fn tombstones(&self) -> usize {
+        self.tombstones.len()
+    }
+}
+
+/// Names a stored part of a location.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LocationPartKey {
+    /// Version and time.
+    Header,
+    /// A SKU's figures.
+    Item(Sku),
+    /// A reservation.
+    Reservation(AttemptId),
+    /// A hold.
+    Hold(HoldId),
+    /// A bucket of tombstones.
+    Tombstones(u8),
+    /// A displacement that is not confirmed.
+    Displaced(AttemptId),
+    /// A transfer that is not confirmed.
+    Outgoing(LocationId, u64),
+    /// Transfers numbered for a destination.
+    Numbered(LocationId),
+    /// Transfers arrived from a sender.
+    Arrived(LocationId),
+}
+
+/// A stored part of a location.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocationPart {
+    /// Version and time.
+    Header(u64, Timestamp),
+    /// A SKU's figures.
+    Item(Arc<Item>),
+    /// A reservation.
+    Reservation(Reservation),
+    /// A hold.
+    Hold(StockHold),
+    /// Tombstones of a bucket.
+    Tombstones(Vec<(Ended, Timestamp)>),
+    /// Units left.
+    Displaced(u32),
+    /// A transfer that is not confirmed.
+    Outgoing(OutgoingTransfer),
+    /// Transfers numbered so far.
+    Numbered(u64),
+    /// Transfers arrived.
+    Arrived(Arrived),
+}
+
+impl Entity for Location {
+    const KIND: &'static str = "location";
+    const KIND_CODE: u8 = 2;
+
+    type Id = LocationId;
+    type Command = LocationCommand;
+    type Event = LocationEvent;
+    type Private = ();
+    type Effect = LocationEffect;
+    type Reply = LocationReply;
+    type Rejection = LocationRejection;
+    type PartKey = LocationPartKey;
+    type Part = LocationPart;
+
+    fn empty(id: LocationId) -> Self {
+        Location {
+            id,
+            version: 0,
+            recorded_at: Timestamp::ZERO,
+            items: OrdMap::new(),
+            reservations: OrdMap::new(),
+            holds: OrdMap::new(),
+            expiries: OrdSet::new(),
+            tombstones: Tombstones::default(),
+            displaced: OrdMap::new(),
+            outgoing: OrdMap::new(),
+            numbered: OrdMap::new(),
+            arrived: OrdMap::new(),
+        }
+    }
+
+    fn id(&self) -> &LocationId {
+        &self.id
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    fn decide(&self, command: &LocationCommand, context: &Context) -> Result<DecisionOf<Self>, LocationRejection> {
+        decide::decide(self, command, context)
+    }
+
+    fn apply(&mut self, event: &LocationEvent, stamp: &Stamp) {
+        apply::apply(self, event, stamp);
+    }
+
+    fn apply_private(&mut self, (): &()) {}
+
+    fn pending(&self) -> Vec<LocationEffect> {
+        let displaced = self.displaced.iter().map(|(attempt, units)| LocationEffect::NotifyDisplaced {
+            attempt: attempt.clone(),
+            units: *units,
+        });
+        let transfers = self.outgoing.iter().map(|((to, number), transfer)| LocationEffect::DeliverTransfer {
+            to: to.clone(),
+            number: *number,
+            sku: transfer.sku.clone(),
+            quantity: transfer.quantity,
+            reference: transfer.reference.clone(),
+        });
+        displaced.chain(transfers).collect()
+    }
+
+    fn has_pending(&self) -> bool {
+        !self.displaced.is_empty() || !self.outgoing.is_empty()
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        self.expiries.get_min().map(|(at, _)| *at)
+    }
+
+    fn wake_command(now: Timestamp) -> LocationCommand {
+        LocationCommand::Wake { now }
+    }
+
+    /// Every answer of a location is final when it is durable.
+    fn settled(&self) -> bool {
+        true
+    }
+
+    fn touched_parts(&self, event: &LocationEvent, parts: &mut Vec<LocationPartKey>) {
+        use LocationEvent as E;
+        use LocationPartKey as P;
+        parts.push(P::Header);
+        parts.extend(event.movements().into_iter().map(|movement| P::Item(movement.sku)));
+        let tombstone = |attempt: &AttemptId| P::Tombstones(bucket_of(&Ended::Attempt(attempt.clone())));
+        match event {
+            E::Reserved { attempt, .. } | E::Picked { attempt, .. } => {
+                parts.push(P::Reservation(attempt.clone()));
+            }
+            E::Released { attempt, .. } | E::Missed { attempt, .. } | E::Shipped { attempt, .. } => {
+                parts.extend([P::Reservation(attempt.clone()), P::Displaced(attempt.clone()), tombstone(attempt)]);
+            }
+            E::Displaced { attempt, .. } => {
+                parts.extend([P::Reservation(attempt.clone()), P::Displaced(attempt.clone()), tombstone(attempt)]);
+            }
+            E::Refused { attempt, .. } | E::ClosedUnseen { attempt, .. } => parts.push(tombstone(attempt)),
+            E::DisplacementConfirmed { attempt, .. } => parts.push(P::Displaced(attempt.clone())),
+            E::TransferredOut { to, number, .. } => {
+                parts.extend([P::Outgoing(to.clone(), *number), P::Numbered(to.clone())]);
+            }
+            E::TransferConfirmed { to, number } => parts.push(P::Outgoing(to.clone(), *number)),
+            E::TransferredIn { from, .. } => parts.push(P::Arrived(from.clone())),
+            E::Held { hold, .. } | E::HoldEnded { hold, .. } => parts.push(P::Hold(hold.clone())),
+            E::HoldConverted { hold, attempt, .. } => {
+                parts.extend([P::Hold(hold.clone()), P::Reservation(attempt.clone())]);
+            }
+            E::Restocked { return_id, .. } => {
+                parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
+            }
+            E::Received { .. } | E::Adjusted { .. } | E::Counted { .. } | E::SafetyStockSet { .. } => {}
+        }
+    }
+
+    fn part(&self, key: &LocationPartKey) -> Option<LocationPart> {
+        use LocationPart as Part;
+        use LocationPartKey as P;
+        match key {
+            P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
+            P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
+            P::Reservation(attempt) => self.reservations.get(attempt).cloned().map(Part::Reservation),
+            P::Hold(hold) => self.holds.get(hold).cloned().map(Part::Hold),
+            P::Tombstones(bucket) => {
+                let here = self.tombstones.in_bucket(*bucket % TOMBSTONE_BUCKETS);
+                (!here.is_empty()).then_some(Part::Tombstones(here))
+            }
+            P::Displaced(attempt) => self.displaced.get(attempt).copied().map(Part::Displaced),
+            P::Outgoing(to, number) => {
+                self.outgoing.get(&(to.clone(), *number)).cloned().map(Part::Outgoing)
+            }
+            P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
+            P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
+        }
+    }
+
+    fn assemble(id: LocationId, parts: Vec<(LocationPartKey, LocationPart)>) -> Self {
+        use LocationPart as Part;
+        use LocationPartKey as P;
+        let mut location = Location::empty(id);
+        for (key, part) in parts {
+            match (key, part) {
+                (_, Part::Header(version, recorded_at)) => {
+                    location.version = version;
+                    location.recorded_at = recorded_at;
+                }
+                (P::Item(sku), Part::Item(item)) => drop(location.items.insert(sku, item)),
+                (P::Reservation(attempt), Part::Reservation(reservation)) => {
+                    location.reservations.insert(attempt, reservation);
+                }
+                (P::Hold(hold), Part::Hold(held)) => {
+                    location.expiries.insert((held.expires_at, hold.clone()));
+                    location.holds.insert(hold, held);
+                }
+                (_, Part::Tombstones(here)) => {
+                    here.into_iter().for_each(|(name, until)| location.tombstones.put(name, until));
+                }
+                (P::Displaced(attempt), Part::Displaced(units)) => {
+                    location.displaced.insert(attempt, units);
+                }
+                (P::Outgoing(to, number), Part::Outgoing(transfer)) => {
+                    location.outgoing.insert((to, number), transfer);
+                }
+                (P::Numbered(to), Part::Numbered(number)) => drop(location.numbered.insert(to, number)),
+                (P::Arrived(from), Part::Arrived(arrived)) => drop(location.arrived.insert(from, arrived)),
+                (key, part) => unreachable!("part {part:?} was stored under {key:?}"),
+            }
+        }
+        location
+    }
+}

@@ -1,0 +1,400 @@
+//! An order and its surroundings in one place: locations that keep their word, a network that
+//! delays, reorders, repeats and loses messages, and a clock that tests move.
+//!
+//! What must hold after every event is checked here; tests only say what happens.
+
+mod shelf;
+
+use consign_domain::entity::{Context, Effect, Entity, Stamp};
+use consign_domain::ids::{LocationId, OrderId, Sku};
+use consign_domain::order::*;
+use consign_domain::time::Timestamp;
+
+use shelf::Shelf;
+
+pub const LOCATIONS: [&str; 3] = ["LEEDS", "YORK", "BATH"];
+
+pub fn location(index: usize) -> LocationId {
+    LocationId::new(LOCATIONS[index % LOCATIONS.len()]).expect("a valid name")
+}
+
+/// Something on its way.
+#[derive(Clone, Debug)]
+enum Message {
+    Effect(Box<OrderEffect>),
+    Told(Box<OrderCommand>),
+}
+
+/// One order and what surrounds it.
+pub struct World {
+    pub order: Order,
+    pub shelves: Vec<Shelf>,
+    pub now: Timestamp,
+    network: Vec<Message>,
+    pub events: Vec<OrderEvent>,
+}
+
+impl World {
+    pub fn new(stock: &[(Sku, [u32; 3])]) -> Self {
+        let mut shelves = vec![Shelf::default(); 3];
+        for (sku, units) in stock {
+            for (shelf, units) in shelves.iter_mut().zip(units) {
+                shelf.stock.insert(sku.clone(), *units);
+            }
+        }
+        let order = Order::empty(OrderId::new("o1").expect("a valid name"));
+        Self {
+            order,
+            shelves,
+            now: Timestamp(1_000_000_000),
+            network: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Gives a command and takes its events in, checking every law after each of them.
+    pub fn tell(&mut self, command: &OrderCommand) -> Result<OrderReply, OrderRejection> {
+        self.now = self.now.plus_millis(1);
+        self.tell_at(command, None)
+    }
+
+    pub fn tell_at(
+        &mut self,
+        command: &OrderCommand,
+        occurred_at: Option<Timestamp>,
+    ) -> Result<OrderReply, OrderRejection> {
+        let context = Context {
+            now: self.now,
+            occurred_at,
+            by: "test".into(),
+        };
+        let before = self.order.clone();
+        let decision = self.order.decide(command, &context)?;
+        let stamp: Stamp = context.stamp();
+        if let Some(private) = &decision.private {
+            self.order.apply_private(private);
+        }
+        for event in &decision.events {
+            let last = self.order.clone();
+            self.order.apply(event, &stamp);
+            let about = || format!("{command:?}\n{event:?}\n{:#?}", self.order);
+            if let Some(law) = self.order.broken_law() {
+                panic!("{law}\nafter {}", about());
+            }
+            forward_only(&last, &self.order, &about);
+            assert!(self.order.recorded_at() >= last.recorded_at());
+            self.events.push(event.clone());
+        }
+        assert_eq!(
+            self.order.version,
+            before.version + decision.events.len() as u64
+        );
+        assert_eq!(decision.reply.version, self.order.version);
+        self.effects_are_named();
+        assert_eq!(self.order.has_pending(), !self.order.pending().is_empty());
+        let parts = [OrderPartKey::Body, OrderPartKey::Personal];
+        let parts = parts
+            .into_iter()
+            .filter_map(|key| Some((key, self.order.part(&key)?)))
+            .collect();
+        assert_eq!(Order::assemble(self.order.id.clone(), parts), self.order);
+        if is_message(command) {
+            let again = self
+                .order
+                .decide(command, &context)
+                .expect("a repeated message is no error");
+            assert_eq!(
+                again.events,
+                [],
+                "a repeated {command:?} changes something (L3)"
+            );
+        }
+        Ok(decision.reply)
+    }
+
+    /// Sends what is pending, once more if it was sent already.
+    pub fn send(&mut self) {
+        // A network that holds everything forever would make long runs endless.
+        if self.network.len() < 16 {
+            self.network.extend(
+                self.order
+                    .pending()
+                    .into_iter()
+                    .map(|e| Message::Effect(Box::new(e))),
+            );
+        }
+        for (index, shelf) in self.shelves.iter().enumerate() {
+            for (&attempt, &units) in &shelf.displaced {
+                let told = OrderCommand::Displaced {
+                    location: location(index),
+                    attempt,
+                    units,
+                };
+                self.network.push(Message::Told(Box::new(told)));
+            }
+        }
+    }
+
+    /// Delivers the message at `index`, which stays under way when `repeat` is set.
+    pub fn deliver(&mut self, index: usize, repeat: bool) {
+        if self.network.is_empty() {
+            return;
+        }
+        let index = index % self.network.len();
+        let message = if repeat {
+            self.network[index].clone()
+        } else {
+            self.network.remove(index)
+        };
+        match message {
+            Message::Effect(effect) => self.perform(&effect),
+            Message::Told(command) => {
+                self.tell(&command).expect("a message is never an error");
+                if let OrderCommand::Displaced {
+                    location: from,
+                    attempt,
+                    units,
+                } = &*command
+                {
+                    let index = LOCATIONS
+                        .iter()
+                        .position(|l| *l == from.as_str())
+                        .expect("one of ours");
+                    let displaced = &mut self.shelves[index].displaced;
+                    if displaced.get(attempt) == Some(units) {
+                        displaced.remove(attempt);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn lose(&mut self, index: usize) {
+        if !self.network.is_empty() {
+            let index = index % self.network.len();
+            self.network.remove(index);
+        }
+    }
+
+    fn perform(&mut self, effect: &OrderEffect) {
+        let told = match effect {
+            OrderEffect::Source {
+                round,
+                units,
+                excluded,
+            } => OrderCommand::Assign {
+                round: *round,
+                plan: self.plan(units, excluded),
+            },
+            OrderEffect::Ask {
+                location: at,
+                request,
+            } => {
+                let index = LOCATIONS
+                    .iter()
+                    .position(|l| *l == at.as_str())
+                    .expect("one of ours");
+                let answer = self.shelves[index].serve(request, self.now);
+                OrderCommand::LocationAnswered {
+                    location: at.clone(),
+                    answers: vec![answer],
+                }
+            }
+            OrderEffect::IssueTrackingNumber { shipment, .. } => {
+                OrderCommand::TrackingNumberIssued {
+                    shipment: shipment.number,
+                    tracking_number: format!("T{}", shipment.number).parse().ok(),
+                }
+            }
+            OrderEffect::Restock {
+                location: at,
+                number,
+                items,
+            } => {
+                let index = LOCATIONS
+                    .iter()
+                    .position(|l| *l == at.as_str())
+                    .expect("one of ours");
+                let shelf = &mut self.shelves[index];
+                if shelf.restocked.insert(*number) {
+                    for (sku, units, disposition) in items {
+                        if *disposition == Disposition::Restocked {
+                            *shelf.stock.entry(sku.clone()).or_default() += units;
+                        }
+                    }
+                }
+                OrderCommand::RestockConfirmed { number: *number }
+            }
+        };
+        self.network.push(Message::Told(Box::new(told)));
+    }
+
+    /// A plan from what the shelves hold, except that at times one unit more is wished for blindly.
+    /// An order for one location gets the first that nothing is excluded from.
+    pub fn plan(&self, units: &[(u32, u32)], excluded: &[(u32, LocationId)]) -> Plan {
+        let header = self.order.header.as_ref();
+        let whole = header.is_some_and(|h| h.split == SplitPolicy::SingleLocation);
+        let out = |index: &usize| {
+            units
+                .iter()
+                .any(|(line, _)| excluded.contains(&(*line, location(*index))))
+        };
+        let places: Vec<usize> = match whole {
+            true => (0..LOCATIONS.len())
+                .find(|index| !out(index))
+                .into_iter()
+                .collect(),
+            false => (0..LOCATIONS.len()).collect(),
+        };
+        let mut assignments = Vec::new();
+        for &(line, wanted) in units {
+            let Some(of) = self.order.lines.get(line as usize) else {
+                continue;
+            };
+            let Fulfilment::Physical(parts) = &of.fulfilment else {
+                continue;
+            };
+            let mut left = wanted;
+            for &index in &places {
+                let place = location(index);
+                let stock = &self.shelves[index].stock;
+                let has = |(sku, each): &(Sku, u32)| stock.get(sku).copied().unwrap_or(0) / each;
+                let there = parts.iter().map(has).min().unwrap_or(0);
+                let blind = u32::from((self.now.0 / 1_000) % 3 == 0);
+                let quantity = if whole { left } else { left.min(there + blind) };
+                if quantity > 0 && !excluded.contains(&(line, place.clone())) {
+                    assignments.push(Assignment {
+                        line,
+                        location: place,
+                        quantity,
+                    });
+                    left -= quantity;
+                }
+            }
+        }
+        Plan {
+            assignments,
+            inputs: vec![1, 2, 3],
+        }
+    }
+
+    pub fn displace(&mut self, index: usize, units: u32) {
+        let index = index % self.shelves.len();
+        self.shelves[index].displace(units);
+    }
+
+    pub fn pass(&mut self, millis: i64) {
+        self.now = self.now.plus_millis(millis);
+        let now = self.now;
+        self.tell(&OrderCommand::Wake { now })
+            .expect("time is never an error");
+    }
+
+    /// Lets everything that is under way come to its end.
+    pub fn settle(&mut self) {
+        for _ in 0..200 {
+            self.send();
+            while !self.network.is_empty() {
+                self.deliver(0, false);
+            }
+            if !self.order.has_pending() && self.shelves.iter().all(|s| s.displaced.is_empty()) {
+                self.agree();
+                return;
+            }
+        }
+        panic!(
+            "the order never settles: {:#?}\n{:#?}",
+            self.order,
+            self.order.pending()
+        );
+    }
+
+    /// Once nothing is under way, locations hold for the order exactly what it believes (L5).
+    fn agree(&self) {
+        for (index, shelf) in self.shelves.iter().enumerate() {
+            let of = |a: &&Attempt| a.location == location(index) && a.granted;
+            let believed: u32 = self
+                .order
+                .attempts
+                .iter()
+                .filter(of)
+                .map(|a| a.units - a.shipped)
+                .sum();
+            assert_eq!(
+                believed,
+                shelf.reserved(),
+                "at {}: {:#?}\n{shelf:#?}",
+                LOCATIONS[index],
+                self.order
+            );
+        }
+        assert!(self.order.settled());
+    }
+
+    pub fn reserved(&self) -> u32 {
+        self.shelves.iter().map(Shelf::reserved).sum()
+    }
+
+    /// Every pending effect has a name of its own.
+    fn effects_are_named(&self) {
+        let keys: Vec<_> = self.order.pending().iter().map(Effect::key).collect();
+        let unique: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(unique.len(), keys.len(), "{keys:?}");
+    }
+}
+
+/// Commands that come from other entities or carriers, at least once and in any order.
+fn is_message(command: &OrderCommand) -> bool {
+    matches!(
+        command,
+        OrderCommand::Assign { .. }
+            | OrderCommand::LocationAnswered { .. }
+            | OrderCommand::Displaced { .. }
+            | OrderCommand::TrackingNumberIssued { .. }
+            | OrderCommand::Track { .. }
+            | OrderCommand::RestockConfirmed { .. }
+            | OrderCommand::Wake { .. }
+    )
+}
+
+/// L7: whatever has a machine moves only along it.
+fn forward_only(before: &Order, after: &Order, about: &dyn Fn() -> String) {
+    assert!(
+        before.version == 0 || !before.is_placed() || before.status.may_become(after.status),
+        "{:?} → {:?} {}",
+        before.status,
+        after.status,
+        about()
+    );
+    for (old, new) in before
+        .fulfillment_orders
+        .iter()
+        .zip(&after.fulfillment_orders)
+    {
+        assert!(
+            old.status.may_become(new.status),
+            "{:?} → {:?} {}",
+            old.status,
+            new.status,
+            about()
+        );
+    }
+    for (old, new) in before.shipments.iter().zip(&after.shipments) {
+        assert!(
+            old.status.may_become(new.status),
+            "{:?} → {:?} {}",
+            old.status,
+            new.status,
+            about()
+        );
+    }
+    for (old, new) in before.returns.iter().zip(&after.returns) {
+        assert!(
+            old.status.may_become(new.status),
+            "{:?} → {:?} {}",
+            old.status,
+            new.status,
+            about()
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Every route, and the OpenAPI 3.1 document that is made from the very same list, with a page to
+//! try it.
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, Uri};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use consign_orchestrator::Consign;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::edge::{EdgeLayer, no_route};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::orders::{changes, lists, routes as orders};
+use crate::{
+    batch, carriers, events, fulfillment, inventory, locations, operations, products, returns,
+    stock_lists, tracking,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Consign",
+        description = "Order orchestration: from \"buy\" until the parcel is delivered, returned or refunded, and the books balance. Money is decimal text, times are RFC 3339, errors are RFC 9457 problems with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "orders", description = "Place, read, change orders"),
+        (name = "fulfillment", description = "What staff at a location do"),
+        (name = "tracking", description = "What carriers report"),
+        (name = "returns", description = "What comes back"),
+        (name = "inventory", description = "Stock: movements and balances"),
+        (name = "definitions", description = "Products, locations, carriers"),
+        (name = "events", description = "Everything that happened"),
+        (name = "operations", description = "What operators ask")
+    )
+)]
+struct Frame;
+
+fn described() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::with_openapi(Frame::openapi())
+        .routes(routes!(orders::place, lists::list))
+        .routes(routes!(batch::place))
+        .routes(routes!(orders::read))
+        .routes(routes!(lists::history))
+        .routes(routes!(lists::explanation))
+        .routes(routes!(changes::cancel))
+        .routes(routes!(changes::cancel_external))
+        .routes(routes!(changes::amend))
+        .routes(routes!(changes::hold))
+        .routes(routes!(changes::release_hold))
+        .routes(routes!(fulfillment::list))
+        .routes(routes!(fulfillment::read))
+        .routes(routes!(fulfillment::accept))
+        .routes(routes!(fulfillment::reject))
+        .routes(routes!(fulfillment::pick))
+        .routes(routes!(fulfillment::pack))
+        .routes(routes!(fulfillment::ship))
+        .routes(routes!(tracking::report))
+        .routes(routes!(tracking::read))
+        .routes(routes!(returns::request))
+        .routes(routes!(returns::receive))
+        .routes(routes!(returns::read))
+        .routes(routes!(inventory::receive))
+        .routes(routes!(inventory::adjust))
+        .routes(routes!(inventory::transfer))
+        .routes(routes!(inventory::count))
+        .routes(routes!(inventory::safety_stock))
+        .routes(routes!(inventory::of_sku))
+        .routes(routes!(stock_lists::inventory))
+        .routes(routes!(stock_lists::movements))
+        .routes(routes!(stock_lists::reservations))
+        .routes(routes!(products::list))
+        .routes(routes!(products::read, products::put))
+        .routes(routes!(locations::list))
+        .routes(routes!(locations::read, locations::put))
+        .routes(routes!(carriers::list))
+        .routes(routes!(carriers::read, carriers::put))
+        .routes(routes!(events::stream))
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> Document {
+    described().into_openapi()
+}
+
+/// All of the gateway: every route behind the edge.
+pub fn router(consign: Consign, options: GatewayOptions) -> Router {
+    let edge = EdgeLayer::new(&options);
+    let (routes, document) = described().split_for_parts();
+    let page: Router<Gateway> = SwaggerUi::new("/docs")
+        .config(Config::from("/openapi.json").try_it_out_enabled(true))
+        .into();
+    // Written once: it does not change while the process lives.
+    let text = Bytes::from(document.to_json().unwrap_or_default());
+    let serve_document = move || async move {
+        (
+            [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+            text,
+        )
+            .into_response()
+    };
+    routes
+        .route("/openapi.json", get(serve_document))
+        .merge(page)
+        .fallback(|method: Method, uri: Uri| async move { no_route(&method, uri.path()) })
+        .with_state(Gateway::new(consign, options))
+        .layer(edge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_names_every_route() {
+        let json: serde_json::Value =
+            serde_json::from_str(&document().to_json().expect("a document")).expect("JSON");
+        assert!(
+            json["openapi"]
+                .as_str()
+                .is_some_and(|v| v.starts_with("3.1"))
+        );
+        for (path, method) in [
+            ("/v1/orders", "post"),
+            ("/v1/orders", "get"),
+            ("/v1/orders/batch", "post"),
+            ("/v1/orders/{id}/holds/{hold}", "delete"),
+            ("/v1/fulfillment-orders/{id}/ship", "post"),
+            ("/v1/returns/{id}/receive", "post"),
+            ("/v1/inventory/counts", "post"),
+            ("/v1/locations/{id}", "put"),
+            ("/v1/events", "get"),
+            ("/readyz", "get"),
+        ] {
+            assert!(json["paths"][path][method].is_object(), "{method} {path}");
+        }
+        let schemas = json["components"]["schemas"].as_object().expect("schemas");
+        for name in [
+            "Order",
+            "Problem",
+            "PlaceOrder",
+            "FulfillmentOrder",
+            "Return",
+        ] {
+            assert!(
+                schemas.contains_key(name),
+                "{name} is not in {:?}",
+                schemas.keys()
+            );
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What operators ask: alive, ready, metrics.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use consign_orchestrator::Readiness;
+use serde::Serialize;
+
+use crate::answer::{self, Answered};
+use crate::gateway::Gateway;
+use crate::problem::{Problem, ProblemBody};
+use crate::process::ProcessFigures;
+
+/// A plain status.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct StatusBody {
+    /// `alive`, `ready`.
+    status: &'static str,
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = StatusBody)))]
+pub async fn healthz() -> Answered {
+    answer::json(StatusCode::OK, &StatusBody { status: "alive" })
+}
+
+/// Whether work may be sent here; 503 says why not, e.g. that the journal's disk failed.
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+    (status = 200, body = StatusBody),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn readyz(State(gateway): State<Gateway>) -> Answered {
+    match gateway.consign.readiness() {
+        Readiness::Ready => answer::json(StatusCode::OK, &StatusBody { status: "ready" }),
+        Readiness::NotReady { reason } => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_serving",
+            reason,
+        )),
+    }
+}
+
+/// Prometheus metrics.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses(
+    (status = 200, body = String, content_type = "text/plain")))]
+pub async fn metrics(State(gateway): State<Gateway>) -> Response {
+    let mut text = match &gateway.options.metrics {
+        Some(handle) => {
+            handle.run_upkeep();
+            handle.render()
+        }
+        None => String::new(),
+    };
+    ProcessFigures::read().render(&mut text);
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, media_type)], text).into_response()
+}

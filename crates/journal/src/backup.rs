@@ -1,0 +1,283 @@
+//! A whole copy while work goes on, and back.
+//!
+//! In: a running node's files, read under one transaction each. Out: a directory with fresh files
+//! and a manifest that counts and sums every row. The caller sees to it that no checkpoint runs in
+//! between, so that the copy is a prefix of the node's commits.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadTransaction};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::committer::ROWS;
+use crate::error::{BackupError, OpenError, StoreError};
+use crate::format::FORMAT_VERSION;
+use crate::journal::{JOURNAL_FILE, Journal, PURGED, STATE_FILE, open_database};
+use crate::state::{StateStore, Table};
+
+const MANIFEST_FILE: &str = "manifest.json";
+/// Rows that one transaction of a copy holds at most.
+const ROWS_PER_SLICE: usize = 20_000;
+/// Cache of a copy's databases, in bytes.
+const COPY_CACHE_BYTES: usize = 16 << 20;
+
+/// What a backup says of itself; written last, so that half a backup has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupManifest {
+    /// The files' format.
+    pub format_version: u64,
+    /// The data's partitions.
+    pub partitions: u16,
+    /// Rows of the log.
+    pub journal_rows: u64,
+    /// Rows of the state.
+    pub state_rows: u64,
+    /// Over all keys and values of the log.
+    pub journal_xxh3: String,
+    /// Over all keys and values of the state.
+    pub state_xxh3: String,
+}
+
+/// Counts and sums rows.
+#[derive(Default)]
+struct Tally {
+    rows: u64,
+    sum: Xxh3,
+}
+
+impl Tally {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.rows += 1;
+        for bytes in [key, value] {
+            self.sum.update(&(bytes.len() as u64).to_le_bytes());
+            self.sum.update(bytes);
+        }
+    }
+    fn text(&self) -> String {
+        format!("{:016x}", self.sum.digest())
+    }
+}
+
+impl Journal {
+    /// Copies this log and `state` into `target`, which must be empty or absent. Blocks the caller,
+    /// not the node. No checkpoint may run between the call and its first rows: hold its lock.
+    ///
+    /// # Errors
+    /// When `target` is in use or cannot be written.
+    pub fn backup(&self, state: &StateStore, target: &Path) -> Result<BackupManifest, BackupError> {
+        let io = |what, source| BackupError::Io { what, path: target.to_owned(), source };
+        ensure_empty(target)?;
+        std::fs::create_dir_all(target).map_err(|source| io("make", source))?;
+        let begin = |database: &Database| {
+            database.begin_read().map_err(|error| StoreError::redb("begin a backup")(error.into()))
+        };
+        let (log, rows) = (begin(self.database())?, begin(state.database())?);
+        let journal = copy_journal(&log, target, self.partitions())?;
+        let state = copy_state(&rows, target, self.partitions())?;
+        let manifest = BackupManifest {
+            format_version: FORMAT_VERSION,
+            partitions: self.partitions(),
+            journal_rows: journal.rows,
+            state_rows: state.rows,
+            journal_xxh3: journal.text(),
+            state_xxh3: state.text(),
+        };
+        write_manifest(target, &manifest)?;
+        Ok(manifest)
+    }
+}
+
+/// Copies a backup into `dir`, which must be empty or absent, after checking every row of it.
+///
+/// # Errors
+/// When the backup is not whole, or `dir` is in use.
+pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError> {
+    let not_whole = |what: String| BackupError::NotABackup { path: backup.to_owned(), what };
+    let text = std::fs::read(backup.join(MANIFEST_FILE))
+        .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
+    let manifest: BackupManifest = serde_json::from_slice(&text)
+        .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
+    if manifest.format_version != FORMAT_VERSION {
+        let (found, supported) = (manifest.format_version, FORMAT_VERSION);
+        return Err(OpenError::FormatVersion { file: MANIFEST_FILE, found, supported }.into());
+    }
+    ensure_empty(dir)?;
+    let io = |what, path: &Path, source| BackupError::Io { what, path: path.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(|source| io("make", dir, source))?;
+    for file in [JOURNAL_FILE, STATE_FILE] {
+        let to = dir.join(file);
+        std::fs::copy(backup.join(file), &to).map_err(|error| not_whole(format!("{file}: {error}")))?;
+        let synced = std::fs::File::open(&to).and_then(|file| file.sync_all());
+        synced.map_err(|source| io("sync", &to, source))?;
+    }
+    let (journal, state) = tally(dir)?;
+    let found = (journal.rows, journal.text(), state.rows, state.text());
+    let said = (
+        manifest.journal_rows,
+        manifest.journal_xxh3.clone(),
+        manifest.state_rows,
+        manifest.state_xxh3.clone(),
+    );
+    if found != said {
+        for file in [JOURNAL_FILE, STATE_FILE] {
+            let path: PathBuf = dir.join(file);
+            std::fs::remove_file(&path).map_err(|source| io("remove", &path, source))?;
+        }
+        return Err(not_whole("its rows do not add up to what its manifest says".to_owned()));
+    }
+    Ok(manifest)
+}
+
+fn ensure_empty(dir: &Path) -> Result<(), BackupError> {
+    let in_use = match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(source) => return Err(BackupError::Io { what: "read", path: dir.to_owned(), source }),
+    };
+    if in_use { Err(BackupError::NotEmpty { path: dir.to_owned() }) } else { Ok(()) }
+}
+
+fn write_manifest(target: &Path, manifest: &BackupManifest) -> Result<(), BackupError> {
+    let path = target.join(MANIFEST_FILE);
+    let text = serde_json::to_vec_pretty(manifest).expect("numbers and texts are JSON");
+    let written = std::fs::write(&path, text)
+        .and_then(|()| std::fs::File::open(&path)?.sync_all())
+        .and_then(|()| std::fs::File::open(target)?.sync_all());
+    written.map_err(|source| BackupError::Io { what: "write", path, source })
+}
+
+fn copied<T>(result: Result<T, redb::Error>) -> Result<T, BackupError> {
+    result.map_err(|error| StoreError::redb("copy rows")(error).into())
+}
+
+fn copy_journal(log: &ReadTransaction, target: &Path, partitions: u16) -> Result<Tally, BackupError> {
+    let copy = open_database(target, JOURNAL_FILE, None, COPY_CACHE_BYTES)?;
+    crate::format::check(&copy, JOURNAL_FILE, partitions)?;
+    let mut tally = Tally::default();
+    copied(each_journal_row(log, |slice| {
+        let write = copy.begin_write()?;
+        {
+            let mut rows = write.open_table(ROWS)?;
+            let mut purged = write.open_table(PURGED)?;
+            for row in slice {
+                match row {
+                    JournalRow::Row(key, value) => {
+                        tally.add(&key.to_be_bytes(), value);
+                        rows.insert(key, value.as_slice())?;
+                    }
+                    JournalRow::Purged(key, value) => {
+                        tally.add(&key.to_be_bytes(), &value.to_be_bytes());
+                        purged.insert(key, value)?;
+                    }
+                }
+            }
+        }
+        write.commit()?;
+        Ok(())
+    }))?;
+    Ok(tally)
+}
+
+enum JournalRow {
+    Row(u64, Vec<u8>),
+    Purged(u32, u64),
+}
+
+/// Hands all rows of a log to `take`, slice by slice.
+fn each_journal_row(
+    log: &ReadTransaction,
+    mut take: impl FnMut(&[JournalRow]) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut slice = Vec::new();
+    if let Some(purged) = known(log.open_table(PURGED))? {
+        for item in purged.iter()? {
+            let (key, value) = item?;
+            slice.push(JournalRow::Purged(key.value(), value.value()));
+        }
+    }
+    if let Some(rows) = known(log.open_table(ROWS))? {
+        for item in rows.iter()? {
+            let (key, value) = item?;
+            slice.push(JournalRow::Row(key.value(), value.value().to_vec()));
+            // Rows of the log may be large, those of the state are not.
+            if slice.len() >= ROWS_PER_SLICE / 100 {
+                take(&slice)?;
+                slice.clear();
+            }
+        }
+    }
+    take(&slice)
+}
+
+fn copy_state(rows: &ReadTransaction, target: &Path, partitions: u16) -> Result<Tally, BackupError> {
+    let copy = StateStore::new(open_database(target, STATE_FILE, None, COPY_CACHE_BYTES)?);
+    crate::format::check(copy.database(), STATE_FILE, partitions)?;
+    let mut tally = Tally::default();
+    copied(each_state_row(rows, |table, slice| {
+        let mut write = copy.database().begin_write()?;
+        write.set_quick_repair(true);
+        {
+            let mut rows = write.open_table(table.definition())?;
+            for (key, value) in slice {
+                tally.add(key, value);
+                rows.insert(key.as_slice(), value.as_slice())?;
+            }
+        }
+        write.commit()?;
+        Ok(())
+    }))?;
+    Ok(tally)
+}
+
+/// Hands all rows of a state to `take`, table by table, slice by slice.
+fn each_state_row(
+    rows: &ReadTransaction,
+    mut take: impl FnMut(Table, &[(Vec<u8>, Vec<u8>)]) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    for table in Table::ALL {
+        let Some(rows) = known(rows.open_table(table.definition()))? else { continue };
+        let mut slice = Vec::new();
+        for item in rows.iter()? {
+            let (key, value) = item?;
+            slice.push((key.value().to_vec(), value.value().to_vec()));
+            if slice.len() >= ROWS_PER_SLICE {
+                take(table, &slice)?;
+                slice.clear();
+            }
+        }
+        take(table, &slice)?;
+    }
+    Ok(())
+}
+
+/// Counts and sums what lies in `dir`.
+fn tally(dir: &Path) -> Result<(Tally, Tally), BackupError> {
+    let open = |file| open_database(dir, file, None, COPY_CACHE_BYTES);
+    let begin = |database: &Database| copied(database.begin_read().map_err(redb::Error::from));
+    let (journal, state) = (open(JOURNAL_FILE)?, open(STATE_FILE)?);
+    let (mut of_journal, mut of_state) = (Tally::default(), Tally::default());
+    copied(each_journal_row(&begin(&journal)?, |slice| {
+        for row in slice {
+            match row {
+                JournalRow::Row(key, value) => of_journal.add(&key.to_be_bytes(), value),
+                JournalRow::Purged(key, value) => of_journal.add(&key.to_be_bytes(), &value.to_be_bytes()),
+            }
+        }
+        Ok(())
+    }))?;
+    copied(each_state_row(&begin(&state)?, |_, slice| {
+        slice.iter().for_each(|(key, value)| of_state.add(key, value));
+        Ok(())
+    }))?;
+    Ok((of_journal, of_state))
+}
+
+fn known<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,141 @@
+//! The one thread of a node that writes the log: it takes all that waits, makes it durable as one
+//! row with one sync, and only then tells anybody.
+//!
+//! In: appends of all partitions, in the order in which they came. Out: rows in `journal.redb`,
+//! the tail in memory, and each append's `Done`. Holds: nothing is acknowledged before its sync
+//! (L2); after a failed write or sync nothing is acknowledged any more.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use redb::{Durability, TableDefinition};
+
+use crate::error::AppendError;
+use crate::journal::Shared;
+use crate::log::{Committed, Done, Entry, PartitionId};
+use crate::row::RowWriter;
+
+/// Rows by node-wide rising key.
+pub(crate) const ROWS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("rows");
+
+/// Entries of one row at most.
+const ROW_ENTRIES_MAX: usize = 8_192;
+/// Bytes after which a row takes no further entry.
+const ROW_BYTES_MAX: usize = 8 << 20;
+/// Bytes of one entry at most.
+pub(crate) const ENTRY_BYTES_MAX: u64 = 64 << 20;
+
+/// What the committer is told.
+pub(crate) enum Order {
+    /// Make this durable.
+    Append(Append),
+    /// Write what waits, then end.
+    Stop,
+}
+
+/// One append.
+pub(crate) struct Append {
+    pub(crate) partition: PartitionId,
+    pub(crate) entry: Entry,
+    pub(crate) done: Done,
+}
+
+/// Runs until it is told to stop.
+pub(crate) fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
+    let mut waiting: Vec<Append> = Vec::new();
+    let mut buffer = Vec::new();
+    loop {
+        let stop = gather(orders, &mut waiting);
+        if !waiting.is_empty() {
+            buffer = commit(shared, &mut waiting, next_row, buffer);
+            next_row += 1;
+        }
+        if stop {
+            return;
+        }
+    }
+}
+
+/// Waits for one append, then takes all that are there. True when it is time to end.
+fn gather(orders: &Receiver<Order>, waiting: &mut Vec<Append>) -> bool {
+    let mut bytes = 0;
+    match orders.recv() {
+        Ok(Order::Append(append)) => waiting.push(append),
+        Ok(Order::Stop) | Err(_) => return true,
+    }
+    while waiting.len() < ROW_ENTRIES_MAX && bytes < ROW_BYTES_MAX as u64 {
+        match orders.try_recv() {
+            Ok(Order::Append(append)) => {
+                bytes += append.entry.size();
+                waiting.push(append);
+            }
+            Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return true,
+            Err(TryRecvError::Empty) => break,
+        }
+    }
+    false
+}
+
+/// Makes `waiting` durable as row `key` and tells everybody. Gives the buffer back.
+fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec<u8>) -> Vec<u8> {
+    if let Some(reason) = shared.failure() {
+        refuse(waiting, &reason);
+        return buffer;
+    }
+    let started = Instant::now();
+    let mut next: Vec<u64> = shared.last_indexes();
+    let mut row = RowWriter::new(buffer, (shared.now)());
+    let mut last: Vec<(PartitionId, u64)> = Vec::new();
+    let mut indexes = Vec::with_capacity(waiting.len());
+    for append in waiting.iter() {
+        let index = &mut next[usize::from(append.partition.0)];
+        *index += 1;
+        row.push(append.partition, *index, &append.entry);
+        indexes.push(*index);
+        match last.iter_mut().find(|(partition, _)| *partition == append.partition) {
+            Some((_, upto)) => *upto = *index,
+            None => last.push((append.partition, *index)),
+        }
+    }
+    let row = row.finish();
+    if let Err(error) = write_row(shared, key, &row) {
+        let reason = format!("cannot write the journal: {error}");
+        shared.fail(&reason);
+        refuse(waiting, &reason);
+        return row;
+    }
+    shared.live.lock().insert(key, last);
+    metrics::histogram!("consign_journal_commit_seconds").record(started.elapsed());
+    metrics::counter!("consign_journal_commits_total").increment(1);
+    metrics::counter!("consign_journal_entries_total").increment(waiting.len() as u64);
+    metrics::counter!("consign_journal_bytes_total").increment(row.len() as u64);
+    tracing::debug!(row = key, entries = waiting.len(), bytes = row.len(), "committed");
+    let mut dones = Vec::with_capacity(waiting.len());
+    for (append, index) in waiting.drain(..).zip(indexes) {
+        shared.tail.push(append.partition, index, Arc::new(append.entry));
+        dones.push((append.done, Committed { partition: append.partition, index }));
+    }
+    for (done, committed) in dones {
+        done(Ok(committed));
+    }
+    shared.committed();
+    row
+}
+
+fn write_row(shared: &Shared, key: u64, row: &[u8]) -> Result<(), redb::Error> {
+    let mut write = shared.database.begin_write()?;
+    write.set_durability(Durability::Immediate)?;
+    {
+        let mut rows = write.open_table(ROWS)?;
+        rows.insert(key, row)?;
+    }
+    write.commit()?;
+    Ok(())
+}
+
+fn refuse(waiting: &mut Vec<Append>, reason: &str) {
+    for append in waiting.drain(..) {
+        (append.done)(Err(AppendError::Stopped { reason: reason.to_owned() }));
+    }
+}

@@ -1,0 +1,158 @@
+//! Why the store did not do what it was asked.
+
+use std::path::PathBuf;
+
+use crate::log::PartitionId;
+
+/// Why an append is not durable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// A write or sync failed, now or before; the entry may or may not be found after a restart.
+    #[error("the journal has stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be written as a row.
+    #[error("an entry of {bytes} bytes is more than {max}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// There is no such partition.
+    #[error("there is no partition {partition}")]
+    NoPartition {
+        /// Which.
+        partition: PartitionId,
+    },
+}
+
+/// Why rows could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// redb says so.
+    #[error("cannot {what}: {source}")]
+    Redb {
+        /// What was tried.
+        what: &'static str,
+        /// redb's word.
+        source: Box<redb::Error>,
+    },
+    /// A row is not what was written.
+    #[error("{what} is damaged")]
+    Damaged {
+        /// Which row.
+        what: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn redb(what: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
+        move |source| StoreError::Redb { what, source: Box::new(source) }
+    }
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made or read.
+    #[error("cannot use {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// redb says so (another process has it open, or the file is damaged).
+    #[error("cannot open {file}: {source}")]
+    Database {
+        /// Which file.
+        file: &'static str,
+        /// redb's word.
+        source: Box<redb::Error>,
+    },
+    /// Written by another version of Consign.
+    #[error(
+        "{file} has format version {found}, this binary reads {supported}: start the version that \
+         wrote it, or restore a backup into an empty directory"
+    )]
+    FormatVersion {
+        /// Which file.
+        file: &'static str,
+        /// What it has.
+        found: u64,
+        /// What this binary reads.
+        supported: u64,
+    },
+    /// The number of partitions is fixed when the directory is made.
+    #[error(
+        "the data has {found} partitions, the configuration says {asked}: set partitions = {found}, \
+         or start with an empty directory"
+    )]
+    Partitions {
+        /// What the data has.
+        found: u16,
+        /// What was asked for.
+        asked: u16,
+    },
+    /// A row's checksum does not match what it holds.
+    #[error("journal row {row} is damaged ({what}): restore a backup, the log after it cannot be trusted")]
+    DamagedRow {
+        /// The row's key.
+        row: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// An index is missing: an acknowledged entry would be lost silently.
+    #[error("partition {partition} has entry {found} where {expected} should be (journal row {row}): restore a backup")]
+    Gap {
+        /// Whose.
+        partition: PartitionId,
+        /// The index that should come.
+        expected: u64,
+        /// The index that is there.
+        found: u64,
+        /// The row that holds it.
+        row: u64,
+    },
+    /// A row could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a backup or a restore did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The target must be empty or absent: nothing is ever overwritten.
+    #[error("{path} is not empty; choose an empty or new directory")]
+    NotEmpty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is not a backup, or not a whole one.
+    #[error("{path} is not a whole backup: {what}")]
+    NotABackup {
+        /// Which.
+        path: PathBuf,
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// The file system says so.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A store says so.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The copy could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}

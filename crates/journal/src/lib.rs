@@ -1,0 +1,29 @@
+//! The durable log of a node and its checkpoints: bytes in, the same bytes out after any crash (L2).
+//!
+//! In: entries for partitions. Out: an index for each, once it is on disk; and after a restart
+//! every entry that was acknowledged, in order, without a gap. Knows partitions, entities' keys
+//! and bytes; never knows what an entity is.
+//!
+//! - [`Journal`] is the log, `journal.redb`: one committer thread, one row per commit ([`row`]).
+//! - [`StateStore`] is what a checkpoint wrote, `state.redb`: parts, indexes, history.
+//! - [`Log`] is the interface that Raft will sit behind.
+
+mod backup;
+mod committer;
+mod error;
+#[cfg(feature = "fault")]
+pub mod fault;
+mod format;
+mod journal;
+mod log;
+pub mod row;
+mod state;
+mod tail;
+
+pub use backup::{BackupManifest, restore};
+pub use error::{AppendError, BackupError, OpenError, StoreError};
+pub use format::FORMAT_VERSION;
+pub use journal::{Journal, Options, Recovered};
+pub use log::{Committed, Done, Entry, Health, Log, PartitionId};
+pub use redb::StorageBackend;
+pub use state::{Rows, StateStore, Table, Write};

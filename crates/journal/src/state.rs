@@ -1,0 +1,271 @@
+//! `state.redb`: what checkpoints wrote. Ordered tables of bytes; one transaction a slice.
+//!
+//! In: slices of rows from a checkpoint. Out: rows by key or by range. Has quick-repair on, so
+//! that opening it after a crash takes no walk over the file.
+
+use std::ops::Bound;
+
+use redb::{Database, Durability, ReadableDatabase, TableDefinition};
+
+use crate::error::StoreError;
+use crate::log::PartitionId;
+
+/// The tables of `state.redb`. What keys and values mean is its users' affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Per entity: the index that its rows reflect, and more.
+    Heads,
+    /// Parts of entities.
+    Parts,
+    /// Personal records, apart.
+    Private,
+    /// Rows by which entities are found.
+    Index,
+    /// Entities that must be looked at after a start.
+    Attention,
+    /// Remembered commands by id.
+    Commands,
+    /// Remembered commands by time.
+    CommandsByTime,
+    /// Records that left the log, by (partition, index).
+    History,
+    /// Where an entity's records are.
+    EntityHistory,
+    /// Facts, such as the published checkpoint.
+    Meta,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Table; 10] = [
+        Table::Heads,
+        Table::Parts,
+        Table::Private,
+        Table::Index,
+        Table::Attention,
+        Table::Commands,
+        Table::CommandsByTime,
+        Table::History,
+        Table::EntityHistory,
+        Table::Meta,
+    ];
+
+    pub(crate) fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        TableDefinition::new(self.name())
+    }
+
+    /// Its name in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Heads => "heads",
+            Table::Parts => "parts",
+            Table::Private => "private",
+            Table::Index => "index",
+            Table::Attention => "attention",
+            Table::Commands => "commands",
+            Table::CommandsByTime => "commands_by_time",
+            Table::History => "history",
+            Table::EntityHistory => "entity_history",
+            Table::Meta => "meta",
+        }
+    }
+}
+
+/// One row to put, or to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Where.
+    pub table: Table,
+    /// Which.
+    pub key: Vec<u8>,
+    /// What; `None` deletes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The rows of one moment.
+pub struct Rows(redb::ReadTransaction);
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rows")
+    }
+}
+
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// The store.
+#[derive(Debug)]
+pub struct StateStore {
+    database: Database,
+}
+
+impl StateStore {
+    pub(crate) fn new(database: Database) -> StateStore {
+        StateStore { database }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// All rows as they are now. Keep it short: while it lives, the file grows.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rows(&self) -> Result<Rows, StoreError> {
+        let read = self.database.begin_read();
+        read.map(Rows).map_err(|error| StoreError::redb("read the state")(error.into()))
+    }
+
+    /// One row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.rows()?.get(table, key)
+    }
+
+    /// Rows of a range, in key order or backwards, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<KeyValue>, StoreError> {
+        self.rows()?.scan(table, from, to, reverse, limit)
+    }
+
+    /// Writes a slice: all of it or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then nothing of the slice is there.
+    pub fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.write_slice(writes).map_err(StoreError::redb("write the state"))
+    }
+
+    fn write_slice(&self, writes: &[Write]) -> Result<(), redb::Error> {
+        let mut slice = self.database.begin_write()?;
+        slice.set_quick_repair(true);
+        slice.set_durability(Durability::Immediate)?;
+        for table in Table::ALL {
+            let mut of_table = writes.iter().filter(|write| write.table == table).peekable();
+            if of_table.peek().is_none() {
+                continue;
+            }
+            let mut rows = slice.open_table(table.definition())?;
+            for write in of_table {
+                match &write.value {
+                    Some(value) => drop(rows.insert(write.key.as_slice(), value.as_slice())?),
+                    None => drop(rows.remove(write.key.as_slice())?),
+                }
+            }
+        }
+        slice.commit()?;
+        Ok(())
+    }
+
+    /// Rows that publish a checkpoint: the last index of each partition that the state reflects.
+    /// To be part of its last slice.
+    #[must_use]
+    pub fn publication(indexes: &[(PartitionId, u64)]) -> Vec<Write> {
+        let write = |(partition, index): &(PartitionId, u64)| Write {
+            table: Table::Meta,
+            key: checkpoint_key(*partition),
+            value: Some(index.to_be_bytes().to_vec()),
+        };
+        indexes.iter().map(write).collect()
+    }
+
+    /// The last index of `partition` that a published checkpoint reflects; 0 if none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn checkpoint_of(&self, partition: PartitionId) -> Result<u64, StoreError> {
+        let value = self.get(Table::Meta, &checkpoint_key(partition))?;
+        Ok(value.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u64::from_be_bytes))
+    }
+}
+
+fn checkpoint_key(partition: PartitionId) -> Vec<u8> {
+    let mut key = b"checkpoint/".to_vec();
+    key.extend_from_slice(&partition.0.to_be_bytes());
+    key
+}
+
+impl Rows {
+    /// One row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.try_get(table, key).map_err(StoreError::redb("read a row"))
+    }
+
+    fn try_get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, redb::Error> {
+        let rows = match self.0.open_table(table.definition()) {
+            Ok(rows) => rows,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(rows.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    /// Rows of a range, in key order or backwards, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<KeyValue>, StoreError> {
+        self.try_scan(table, from, to, reverse, limit).map_err(StoreError::redb("read rows"))
+    }
+
+    fn try_scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<KeyValue>, redb::Error> {
+        if is_empty(from, to) {
+            return Ok(Vec::new());
+        }
+        let rows = match self.0.open_table(table.definition()) {
+            Ok(rows) => rows,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut range = rows.range::<&[u8]>((from, to))?;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let item = if reverse { range.next_back() } else { range.next() };
+            let Some(item) = item else { break };
+            let (key, value) = item?;
+            found.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(found)
+    }
+}
+
+/// Whether no key lies between the two; redb panics on such ranges.
+fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to))
+        | (Bound::Excluded(from), Bound::Included(to)) => from >= to,
+    }
+}

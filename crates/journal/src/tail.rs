@@ -1,0 +1,107 @@
+//! Everything durable that no checkpoint has taken over yet, in memory, by partition and index.
+//!
+//! In: what the committer made durable. Out: entries by index. Bounded by the journal's bound on
+//! bytes, because a checkpoint purges it. Holds: indexes have no gap.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::log::{Entry, PartitionId};
+
+/// The tails of all partitions, and which row holds what.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    partitions: Vec<RwLock<PartitionTail>>,
+}
+
+#[derive(Debug, Default)]
+struct PartitionTail {
+    /// Index of the first entry below.
+    first: u64,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: u64,
+}
+
+impl Tail {
+    /// Tails that continue after `last` of each partition.
+    pub(crate) fn new(last: &[u64]) -> Tail {
+        let tail = |last: &u64| RwLock::new(PartitionTail { first: last + 1, ..PartitionTail::default() });
+        Tail { partitions: last.iter().map(tail).collect() }
+    }
+
+    fn of(&self, partition: PartitionId) -> Option<&RwLock<PartitionTail>> {
+        self.partitions.get(usize::from(partition.0))
+    }
+
+    /// Takes in the next entry of a partition; its index must be the next one.
+    pub(crate) fn push(&self, partition: PartitionId, index: u64, entry: Arc<Entry>) {
+        let mut tail = self.partitions[usize::from(partition.0)].write();
+        assert_eq!(index, tail.first + tail.entries.len() as u64, "indexes have no gap");
+        tail.bytes += entry.size();
+        tail.entries.push_back(entry);
+    }
+
+    pub(crate) fn first_index(&self, partition: PartitionId) -> u64 {
+        self.of(partition).map_or(1, |tail| tail.read().first)
+    }
+
+    pub(crate) fn last_index(&self, partition: PartitionId) -> u64 {
+        self.of(partition).map_or(0, |tail| {
+            let tail = tail.read();
+            tail.first + tail.entries.len() as u64 - 1
+        })
+    }
+
+    pub(crate) fn read(&self, partition: PartitionId, from: u64, max: usize) -> Vec<(u64, Arc<Entry>)> {
+        let Some(tail) = self.of(partition) else { return Vec::new() };
+        let tail = tail.read();
+        let Some(skip) = from.checked_sub(tail.first) else { return Vec::new() };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let entries = tail.entries.iter().skip(skip).take(max).cloned();
+        (from..).zip(entries).collect()
+    }
+
+    /// Forgets entries up to and including `upto`.
+    pub(crate) fn purge(&self, partition: PartitionId, upto: u64) {
+        let Some(tail) = self.of(partition) else { return };
+        let mut tail = tail.write();
+        while tail.first <= upto {
+            let Some(entry) = tail.entries.pop_front() else { break };
+            tail.bytes -= entry.size();
+            tail.first += 1;
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.partitions.iter().map(|tail| tail.read().bytes).sum()
+    }
+}
+
+/// Which entries each row still holds that no checkpoint has: a row dies with its last one.
+#[derive(Debug, Default)]
+pub(crate) struct LiveRows {
+    rows: BTreeMap<u64, Vec<(PartitionId, u64)>>,
+}
+
+impl LiveRows {
+    /// A row was written; `last` names the last index of each partition in it.
+    pub(crate) fn insert(&mut self, row: u64, last: Vec<(PartitionId, u64)>) {
+        self.rows.insert(row, last);
+    }
+
+    /// Rows that hold nothing beyond `upto`.
+    pub(crate) fn dead(&self, upto: &[(PartitionId, u64)]) -> Vec<u64> {
+        let held = |(partition, index): &(PartitionId, u64)| {
+            upto.iter().any(|(of, last)| of == partition && index <= last)
+        };
+        self.rows.iter().filter(|(_, last)| last.iter().all(held)).map(|(row, _)| *row).collect()
+    }
+
+    pub(crate) fn remove(&mut self, rows: &[u64]) {
+        for row in rows {
+            self.rows.remove(row);
+        }
+    }
+}

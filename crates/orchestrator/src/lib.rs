@@ -1,0 +1,36 @@
+//! The domain on the runtime: which effect goes to whom, the availability view, sourcing as an
+//! effect, and the questions that the gateway asks.
+//!
+//! In: commands and queries of the gateway. Out: committed entities and typed refusals. This is
+//! the only crate in which orders and actors meet; it holds no HTTP and no storage format.
+
+mod behaviour;
+mod catalogue;
+mod error;
+mod events;
+mod external;
+mod index;
+mod inventory;
+mod lists;
+mod mint;
+mod options;
+mod orders;
+mod replenish;
+mod service;
+mod sourcing;
+mod tracking;
+mod view;
+
+pub use catalogue::Put;
+pub use consign_runtime::{CommandKey, Health};
+pub use error::ServiceError;
+pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
+pub use inventory::{
+    InventoryCommand, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
+};
+pub use lists::{FulfillmentFilter, OrderFilter, Page};
+pub use options::{CallMeta, ConsignOptions};
+pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
+pub use service::{Consign, Readiness};
+pub use sourcing::{DecisionExplanation, coarse};
+pub use tracking::{Scan, TrackedShipment};

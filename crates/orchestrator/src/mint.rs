@@ -1,0 +1,55 @@
+//! Order ids that the gateway mints: 22 characters of base 62, in time order, drawn until they
+//! fall onto the wanted partition, so that a retry that has only its key finds its order there.
+//!
+//! Layout of the 128 bits: 48 bits of milliseconds since the epoch, then 80 random bits, as in a
+//! UUID of version 7 (RFC 9562 §5.7) without the version and variant bits.
+
+use consign_domain::ids::OrderId;
+use consign_domain::time::Timestamp;
+use consign_runtime::partition_of;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Digits of base 62 that hold any 128-bit number.
+const ID_DIGITS: usize = 22;
+/// How often an id is drawn before any partition will do.
+const DRAWS_MAX: u32 = 4_096;
+
+/// `number` in 22 digits whose byte order is its numeric order.
+pub(crate) fn base62(mut number: u128) -> String {
+    let mut digits = [b'0'; ID_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[usize::try_from(number % 62).unwrap_or_default()];
+        number /= 62;
+    }
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
+/// An id of this moment that falls onto `partition`.
+pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
+    let millis = u128::from(now.as_millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
+    let mut draws = 0;
+    loop {
+        let random = rand::random::<u128>() >> 48;
+        let id = OrderId::new(&base62(millis << 80 | random)).expect("base 62 is visible ASCII");
+        draws += 1;
+        if draws >= DRAWS_MAX || partition_of(id.as_str(), partitions) == partition {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_fall_where_they_should() {
+        let early = mint(Timestamp(1_000_000), 3, 8);
+        let late = mint(Timestamp(1_000_000_000), 5, 8);
+        assert!(early < late);
+        assert_eq!(partition_of(early.as_str(), 8), 3);
+        assert_eq!(partition_of(late.as_str(), 8), 5);
+        assert_eq!(base62(u128::MAX).len(), ID_DIGITS);
+        assert!(base62(61) < base62(62));
+    }
+}

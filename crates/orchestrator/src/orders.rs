@@ -1,0 +1,402 @@
+//! Placing and commanding orders, and the answers that a repeated command hears again (L3).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use compact_str::{CompactString, ToCompactString, format_compact};
+use consign_domain::entity::{Entity, Stamp};
+use consign_domain::ids::{Channel, LineId, LocationId, OrderId, Sku};
+use consign_domain::money::{Minor, UnitPrice};
+use consign_domain::order::{
+    Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent,
+    OrderRejection, OrderReply, OrderStatus, PersonalData, Tax,
+};
+use consign_runtime::{Asked, Wait, partition_of};
+
+use crate::error::ServiceError;
+use crate::external::tombstone_id;
+use crate::index;
+use crate::mint::mint;
+use crate::options::CallMeta;
+use crate::service::Consign;
+
+/// Events that are read at a time when an earlier state is rebuilt.
+const EVENTS_PER_READ: usize = 1_000;
+
+/// An order as a client asks for it; products are not resolved yet.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// The client's own id, else one is minted.
+    pub id: Option<OrderId>,
+    /// Everything but lines and personal data.
+    pub header: Header,
+    /// Lines.
+    pub lines: Vec<ProductLine>,
+    /// Kept apart from events.
+    pub personal: PersonalData,
+}
+
+/// A line as a client asks for it.
+#[derive(Clone, Debug)]
+pub struct ProductLine {
+    /// The line's own name.
+    pub id: LineId,
+    /// A SKU of the catalogue.
+    pub sku: Sku,
+    /// Units.
+    pub quantity: u32,
+    /// Price of one unit.
+    pub unit_price: UnitPrice,
+    /// Line discounts, minor units.
+    pub discount: Minor,
+    /// Line taxes.
+    pub taxes: Vec<Tax>,
+    /// Only this location.
+    pub pickup_location: Option<LocationId>,
+}
+
+/// What an order's caller hears.
+#[derive(Clone, Debug)]
+pub struct OrderOutcome {
+    /// The order as the first answer to this command showed it.
+    pub order: Arc<Order>,
+    /// What the command made.
+    pub reply: OrderReply,
+    /// Whether this is the remembered answer of an earlier, equal command.
+    pub replayed: bool,
+    /// Whether what the command began has come to its end.
+    pub settled: bool,
+}
+
+/// One thing that happened to an order.
+#[derive(Clone, Debug)]
+pub struct HistoryItem {
+    /// The order's version after it.
+    pub version: u64,
+    /// Who and when.
+    pub stamp: Stamp,
+    /// What.
+    pub event: OrderEvent,
+}
+
+impl Consign {
+    /// Takes an order in. Answered when its sourcing has come to an end (or durable, if so asked).
+    ///
+    /// # Errors
+    /// A rejection names the field; `ExternalIdTaken` and `KeyReused` name the other order.
+    pub async fn place(&self, new: NewOrder, call: CallMeta) -> Result<OrderOutcome, ServiceError> {
+        let lines = self.resolve(&new.lines)?;
+        let name = new
+            .header
+            .external_id
+            .clone()
+            .map(|name| (new.header.channel.clone(), name));
+        let Some((channel, name)) = name else {
+            let id = self.claim_order(new.id.clone(), &call)?;
+            return self
+                .place_as(id, new.header, lines, new.personal, call)
+                .await;
+        };
+        let _turn = self.inner.external.turn(&channel, &name).await;
+        let known = self.find_external(&channel, &name)?;
+        let tombstone = tombstone_id(&channel, &name);
+        let cancelled = self.inner.orders.read(&tombstone)?.is_some();
+        let wanted = match (&known, &new.id) {
+            (Some(known), _) => Some(known.clone()),
+            (None, Some(id)) => Some(id.clone()),
+            (None, None) => cancelled.then(|| tombstone.clone()),
+        };
+        let id = self.claim_order(wanted, &call)?;
+        let taken = |order: OrderId| ServiceError::ExternalIdTaken {
+            channel: channel.as_str().into(),
+            external_id: name.clone(),
+            order,
+        };
+        if let Some(known) = &known
+            && *known != id
+        {
+            return Err(taken(known.clone()));
+        }
+        let placed = self
+            .place_as(id.clone(), new.header, lines, new.personal, call.clone())
+            .await;
+        match placed {
+            Err(ServiceError::Order(OrderRejection::Exists)) if known.is_some() => Err(taken(id)),
+            Ok(outcome) if cancelled && outcome.order.status != OrderStatus::Cancelled => {
+                // The client gave the order an id of its own, so it could not be born on the
+                // tombstone; it is cancelled before anybody hears of it.
+                let cancel = OrderCommand::Cancel {
+                    scope: CancelScope::Order,
+                    reason: "cancelled_before_arrival".into(),
+                };
+                self.command(
+                    &id,
+                    cancel,
+                    CallMeta {
+                        key: None,
+                        expected_version: None,
+                        ..call
+                    },
+                )
+                .await
+            }
+            other => other,
+        }
+    }
+
+    /// The id that the order gets: the one its key got before, the wanted one, or a minted one.
+    fn claim_order(
+        &self,
+        wanted: Option<OrderId>,
+        call: &CallMeta,
+    ) -> Result<OrderId, ServiceError> {
+        let partitions = self.inner.node.partitions();
+        let Some(key) = call.key else {
+            let partition = partition_of(&rand::random::<u64>().to_compact_string(), partitions);
+            return Ok(wanted.unwrap_or_else(|| mint(self.inner.node.now(), partition, partitions)));
+        };
+        let candidate = wanted.unwrap_or_else(|| {
+            let partition = partition_of(&format_compact!("{:032x}", key.id), partitions);
+            mint(self.inner.node.now(), partition, partitions)
+        });
+        Ok(self.inner.orders.claim(key, candidate)?.id)
+    }
+
+    async fn place_as(
+        &self,
+        id: OrderId,
+        header: Header,
+        lines: Vec<NewLine>,
+        personal: PersonalData,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        let plan = self.inner.first_plan(&header, &lines);
+        let command = OrderCommand::Place {
+            header: Box::new(header),
+            lines,
+            personal: Box::new(personal),
+            plan,
+        };
+        self.ask_order(&id, command, call).await
+    }
+
+    /// Tells an order that exists something.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such order, else what the order says.
+    pub async fn command(
+        &self,
+        id: &OrderId,
+        command: OrderCommand,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        if self.order(id)?.is_none() {
+            return Err(ServiceError::NotFound {
+                kind: "order",
+                name: id.as_str().into(),
+            });
+        }
+        self.ask_order(id, command, call).await
+    }
+
+    /// Changes an order, all or nothing: `add` become lines, `rest` are the other changes.
+    ///
+    /// # Errors
+    /// As [`Consign::command`]; a line's unknown SKU is named.
+    pub async fn amend(
+        &self,
+        id: &OrderId,
+        add: Vec<ProductLine>,
+        rest: Vec<Amendment>,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        let lines = self.resolve(&add)?;
+        let amendments = lines
+            .into_iter()
+            .map(Amendment::AddLine)
+            .chain(rest)
+            .collect();
+        self.command(id, OrderCommand::Amend(amendments), call)
+            .await
+    }
+
+    /// Cancels a channel's order by the channel's own name, also one that has not arrived yet.
+    ///
+    /// # Errors
+    /// What the order says.
+    pub async fn cancel_external(
+        &self,
+        channel: Channel,
+        external_id: &str,
+        reason: CompactString,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        let _turn = self.inner.external.turn(&channel, external_id).await;
+        match self.find_external(&channel, external_id)? {
+            Some(id) => {
+                let command = OrderCommand::Cancel {
+                    scope: CancelScope::Order,
+                    reason,
+                };
+                self.command(&id, command, call).await
+            }
+            None => {
+                let id = tombstone_id(&channel, external_id);
+                self.ask_order(&id, OrderCommand::CancelBeforeArrival { reason }, call)
+                    .await
+            }
+        }
+    }
+
+    pub(crate) fn find_external(
+        &self,
+        channel: &Channel,
+        name: &str,
+    ) -> Result<Option<OrderId>, ServiceError> {
+        let row = self
+            .inner
+            .node
+            .index_get(&index::external_key(channel, name))?;
+        Ok(row.and_then(|row| row.owner.id_as::<Order>()))
+    }
+
+    async fn ask_order(
+        &self,
+        id: &OrderId,
+        command: OrderCommand,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        let wait = if call.respond_async {
+            Wait::Durable
+        } else {
+            Wait::Settled
+        };
+        let asked = self
+            .inner
+            .orders
+            .ask(id.clone(), command, call.into_call(wait))
+            .await;
+        let Asked {
+            reply,
+            replayed,
+            state,
+            settled,
+        } = asked.map_err(ServiceError::from)?;
+        let order = if replayed {
+            self.first_answer(id, reply.version, state)?
+        } else {
+            state
+        };
+        Ok(OrderOutcome {
+            order,
+            reply,
+            replayed,
+            settled,
+        })
+    }
+
+    /// The order as the first answer showed it: at the first version from `version` on at which
+    /// what the command began had come to its end, or as it is now if that has not come yet.
+    fn first_answer(
+        &self,
+        id: &OrderId,
+        version: u64,
+        now: Arc<Order>,
+    ) -> Result<Arc<Order>, ServiceError> {
+        let mut order = Order::empty(id.clone());
+        loop {
+            let events = self
+                .inner
+                .orders
+                .history(id, order.version(), EVENTS_PER_READ)?;
+            if events.is_empty() {
+                return Ok(now);
+            }
+            for happened in events {
+                order.apply(&happened.event, &happened.stamp);
+                if order.version() >= version && order.settled() {
+                    order.personal.clone_from(&now.personal);
+                    return Ok(Arc::new(order));
+                }
+            }
+        }
+    }
+
+    /// The order, if it was ever placed (a tombstone is none).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn order(&self, id: &OrderId) -> Result<Option<Arc<Order>>, ServiceError> {
+        let order = self.inner.orders.read(id)?;
+        Ok(order.filter(|order| order.header.is_some()))
+    }
+
+    /// What happened to an order after `after_version`, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound`, or when the store cannot be read.
+    pub fn history(
+        &self,
+        id: &OrderId,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<HistoryItem>, ServiceError> {
+        if self.inner.orders.read(id)?.is_none() {
+            return Err(ServiceError::NotFound {
+                kind: "order",
+                name: id.as_str().into(),
+            });
+        }
+        let events = self.inner.orders.history(id, after_version, limit)?;
+        Ok(events
+            .into_iter()
+            .map(|happened| HistoryItem {
+                version: happened.version,
+                stamp: happened.stamp,
+                event: happened.event,
+            })
+            .collect())
+    }
+
+    /// Looks each line's product up in the catalogue.
+    fn resolve(&self, lines: &[ProductLine]) -> Result<Vec<NewLine>, ServiceError> {
+        let catalogue = self.inner.catalogue.load();
+        let mut resolved = Vec::with_capacity(lines.len());
+        let mut known = HashMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            let fulfilment = match known.get(&line.sku) {
+                Some(fulfilment) => Clone::clone(fulfilment),
+                None => {
+                    let found = catalogue.fulfilment_of(&line.sku).ok_or_else(|| {
+                        OrderRejection::Invalid {
+                            pointer: format_compact!("/lines/{at}/sku"),
+                            code: "unknown_sku".into(),
+                        }
+                    })?;
+                    if lines.len() > 8 {
+                        known.insert(&line.sku, found.clone());
+                    }
+                    found
+                }
+            };
+            if let Some(location) = &line.pickup_location
+                && catalogue.location(location).is_none()
+            {
+                let pointer = format_compact!("/lines/{at}/pickup_location");
+                let code = "unknown_location".into();
+                return Err(OrderRejection::Invalid { pointer, code }.into());
+            }
+            resolved.push(NewLine {
+                id: line.id.clone(),
+                sku: line.sku.clone(),
+                quantity: line.quantity,
+                unit_price: line.unit_price,
+                discount: line.discount,
+                taxes: line.taxes.clone(),
+                pickup_location: line.pickup_location.clone(),
+                fulfilment,
+            });
+        }
+        Ok(resolved)
+    }
+}

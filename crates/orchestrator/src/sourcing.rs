@@ -1,0 +1,373 @@
+//! Sourcing as an effect: gathers what a decision rests on, asks `sourcing`, and explains decisions
+//! afterwards from the inputs that were recorded with them (L9).
+
+use std::collections::BTreeMap;
+
+use compact_str::{CompactString, format_compact};
+use consign_domain::catalogue::{CarrierDefinition, Catalogue, Position};
+use consign_domain::ids::{LocationId, OrderId, Sku};
+use consign_domain::money::Minor;
+use consign_domain::order::{
+    Assignment, Destination, Fulfilment, Header, NewLine, Order, OrderEvent, Plan, SplitPolicy,
+};
+use consign_domain::time::Timestamp;
+use consign_sourcing::{Candidate, Explanation, InputLine, Inputs, Place, explain, source};
+
+use crate::error::ServiceError;
+use crate::service::{Consign, Inner, Views};
+
+/// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
+/// do not say where they go.
+const UNKNOWN_KM: (u32, u32) = (0, 10_000);
+/// Locations that one decision looks at: the nearest.
+const CANDIDATES_MAX: usize = 256;
+/// Grams assumed of a parcel when rates are compared: the weight break that most small parcels share.
+const PARCEL_GRAMS: u32 = 1_000;
+
+/// Where locations are and what carriers ask, ready for many decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Atlas {
+    locations: Vec<Spot>,
+    carriers: Vec<CarrierDefinition>,
+}
+
+#[derive(Debug)]
+struct Spot {
+    id: LocationId,
+    ordinal: u32,
+    active: bool,
+    country: CompactString,
+    place: Place,
+}
+
+impl Atlas {
+    pub(crate) fn of(catalogue: &Catalogue) -> Atlas {
+        let spot = |definition: &consign_domain::catalogue::LocationDefinition| Spot {
+            id: definition.id.clone(),
+            ordinal: definition.ordinal,
+            active: definition.active,
+            country: definition.country.clone(),
+            place: Place::of(definition.position),
+        };
+        let mut locations: Vec<Spot> = catalogue.locations().map(spot).collect();
+        locations.sort_unstable_by_key(|spot| spot.ordinal);
+        Atlas {
+            locations,
+            carriers: catalogue.carriers().cloned().collect(),
+        }
+    }
+
+    pub(crate) fn ordinals(&self) -> impl Iterator<Item = u32> {
+        self.locations
+            .iter()
+            .filter(|spot| spot.active)
+            .map(|spot| spot.ordinal)
+    }
+
+    fn by_ordinal(&self, ordinal: u32) -> Option<&Spot> {
+        let at = self
+            .locations
+            .binary_search_by_key(&ordinal, |spot| spot.ordinal)
+            .ok()?;
+        self.locations.get(at)
+    }
+
+    fn by_id(&self, id: &LocationId) -> Option<&Spot> {
+        self.locations.iter().find(|spot| spot.id == *id)
+    }
+
+    /// Locations that may serve, by rising ordinal; the nearest where there are too many.
+    fn candidates(&self, destination: &Destination, service: &str) -> Vec<Candidate> {
+        let place = destination.position.map(Place::of);
+        let quote = |carrier| {
+            consign_domain::carrier::quote(carrier, service, &destination.country, PARCEL_GRAMS)
+        };
+        // Rate tables know destinations, not origins: one rate for all, until carriers have several.
+        let rate: Option<Minor> = self.carriers.iter().filter_map(quote).min();
+        let km = |spot: &Spot| match place {
+            Some(place) => spot.place.km_to(&place),
+            None if spot.country == destination.country => UNKNOWN_KM.0,
+            None => UNKNOWN_KM.1,
+        };
+        let active = self.locations.iter().filter(|spot| spot.active);
+        let mut candidates: Vec<Candidate> = active
+            .map(|spot| Candidate {
+                ordinal: spot.ordinal,
+                km: km(spot),
+                rate,
+            })
+            .collect();
+        if candidates.len() > CANDIDATES_MAX {
+            candidates.sort_unstable_by_key(|candidate| (candidate.km, candidate.ordinal));
+            candidates.truncate(CANDIDATES_MAX);
+            candidates.sort_unstable_by_key(|candidate| candidate.ordinal);
+        }
+        candidates
+    }
+}
+
+/// A line that needs units.
+struct Need<'a> {
+    line: u32,
+    units: u32,
+    parts: &'a [(Sku, u32)],
+    only: Option<&'a LocationId>,
+}
+
+impl Views {
+    /// The answer to an order's wish to be sourced.
+    pub(crate) fn plan(
+        &self,
+        order: &Order,
+        units: &[(u32, u32)],
+        excluded: &[(u32, LocationId)],
+    ) -> Plan {
+        let Some(header) = order.header.as_ref() else {
+            return Plan::default();
+        };
+        let needs: Vec<Need<'_>> = units
+            .iter()
+            .filter_map(|(line, units)| {
+                let of = order.lines.get(*line as usize)?;
+                let Fulfilment::Physical(parts) = &of.fulfilment else {
+                    return None;
+                };
+                Some(Need {
+                    line: *line,
+                    units: *units,
+                    parts,
+                    only: of.pickup_location.as_ref(),
+                })
+            })
+            .collect();
+        let split = if order.must_be_whole() {
+            header.split
+        } else {
+            SplitPolicy::Allow
+        };
+        self.decide(
+            &header.destination,
+            &header.service_level,
+            split,
+            &needs,
+            excluded,
+        )
+    }
+
+    fn decide(
+        &self,
+        destination: &Destination,
+        service: &str,
+        split: SplitPolicy,
+        needs: &[Need<'_>],
+        excluded: &[(u32, LocationId)],
+    ) -> Plan {
+        let atlas = self.atlas.load();
+        let candidates = atlas.candidates(destination, service);
+        let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
+        for (sku, pieces) in needs.iter().flat_map(|need| {
+            need.parts
+                .iter()
+                .map(|(sku, per_unit)| (sku, u64::from(need.units) * u64::from(*per_unit)))
+        }) {
+            *wanted.entry(sku).or_default() += pieces;
+        }
+        let mut available = Vec::with_capacity(wanted.len() * candidates.len());
+        for (sku, pieces) in &wanted {
+            let cells = self.availability.of(sku);
+            // Never more than is needed: what is stored with the decision stays small.
+            let most = i64::try_from(*pieces)
+                .unwrap_or(i64::MAX)
+                .min(i64::from(u32::MAX));
+            let at = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
+            available.extend(
+                candidates
+                    .iter()
+                    .map(|candidate| u32::try_from(at(candidate)).unwrap_or(0)),
+            );
+        }
+        let index = |sku: &Sku| {
+            wanted
+                .keys()
+                .position(|known| *known == sku)
+                .unwrap_or_default()
+        };
+        let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
+        let line = |need: &Need<'_>| InputLine {
+            line: need.line,
+            units: need.units,
+            parts: need
+                .parts
+                .iter()
+                .map(|(sku, per_unit)| (index(sku) as u32, *per_unit))
+                .collect(),
+            // A location that is gone serves nobody: no ordinal is this large.
+            only: need.only.map(|id| ordinal(id).unwrap_or(u32::MAX)),
+        };
+        let inputs = Inputs {
+            split,
+            lines: needs.iter().map(line).collect(),
+            candidates,
+            available,
+            excluded: excluded
+                .iter()
+                .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
+                .collect(),
+        };
+        let sourced = source(&inputs);
+        metrics::counter!("consign_sourcing_decisions_total").increment(1);
+        let assignments = sourced.allotments.iter().filter_map(|allotment| {
+            let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
+            Some(Assignment {
+                line: allotment.line,
+                location,
+                quantity: allotment.units,
+            })
+        });
+        let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
+        Plan {
+            assignments: assignments.collect(),
+            inputs: encoded,
+        }
+    }
+}
+
+impl Inner {
+    /// The first decision, made before the order is sent on its way: one write fewer. `None` when
+    /// nothing needs a location.
+    pub(crate) fn first_plan(&self, header: &Header, lines: &[NewLine]) -> Option<Plan> {
+        let needs: Vec<Need<'_>> = (0_u32..)
+            .zip(lines)
+            .filter_map(|(nth, line)| {
+                let Fulfilment::Physical(parts) = &line.fulfilment else {
+                    return None;
+                };
+                Some(Need {
+                    line: nth,
+                    units: line.quantity,
+                    parts,
+                    only: line.pickup_location.as_ref(),
+                })
+            })
+            .collect();
+        // Absurd orders are refused by the order itself; here they only must do no harm.
+        let sane = lines.len() <= consign_domain::order::ORDER_LINES_MAX
+            && lines
+                .iter()
+                .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
+        (sane && !needs.is_empty()).then(|| {
+            self.views.decide(
+                &header.destination,
+                &header.service_level,
+                header.split,
+                &needs,
+                &[],
+            )
+        })
+    }
+}
+
+/// Why a decision came out as it did.
+#[derive(Clone, Debug)]
+pub struct DecisionExplanation {
+    /// Counts the order's decisions, from 1.
+    pub round: u32,
+    /// When it was recorded.
+    pub decided_at: Timestamp,
+    /// What was recomputed from its inputs.
+    pub explanation: Explanation,
+    /// Which location each ordinal in it stands for.
+    pub locations: Vec<(u32, LocationId)>,
+    /// The same for people.
+    pub text: String,
+}
+
+impl Consign {
+    /// Why each of an order's decisions came out as it did.
+    ///
+    /// # Errors
+    /// `NotFound`, or when history cannot be read.
+    pub fn explanation(&self, id: &OrderId) -> Result<Vec<DecisionExplanation>, ServiceError> {
+        const EVENTS_MAX: usize = 10_000;
+        let atlas = self.inner.views.atlas.load();
+        let mut decisions = Vec::new();
+        for item in self.history(id, 0, EVENTS_MAX)? {
+            let OrderEvent::Sourced { round, inputs, .. } = item.event else {
+                continue;
+            };
+            let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
+            let explanation = explain(&inputs);
+            let name = |ordinal: u32| atlas.by_ordinal(ordinal).map(|spot| spot.id.clone());
+            let locations: Vec<(u32, LocationId)> = inputs
+                .candidates
+                .iter()
+                .filter_map(|candidate| Some((candidate.ordinal, name(candidate.ordinal)?)))
+                .collect();
+            let text = readable(round, &explanation, &locations);
+            let decided_at = item.stamp.recorded_at;
+            decisions.push(DecisionExplanation {
+                round,
+                decided_at,
+                explanation,
+                locations,
+                text,
+            });
+        }
+        Ok(decisions)
+    }
+}
+
+/// A decision in sentences.
+fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId)]) -> String {
+    let name = |ordinal: u32| {
+        let known = locations.iter().find(|(of, _)| *of == ordinal);
+        known.map_or_else(
+            || format_compact!("location #{ordinal}"),
+            |(_, id)| id.as_str().into(),
+        )
+    };
+    let mut text = format!("Decision {round}, by the rule \"{}\".\n", explanation.rule);
+    for candidate in &explanation.candidates {
+        text.push_str(&format!(
+            "- {}, {} km: {}\n",
+            name(candidate.ordinal),
+            candidate.km,
+            candidate.fate
+        ));
+    }
+    for allotment in &explanation.plan.allotments {
+        let from = name(allotment.ordinal);
+        text.push_str(&format!(
+            "Line {}: {} units from {from}.\n",
+            allotment.line + 1,
+            allotment.units
+        ));
+    }
+    for (line, units) in &explanation.plan.short {
+        text.push_str(&format!("Line {}: nobody has {units} units.\n", line + 1));
+    }
+    if let Some(other) = &explanation.runner_up {
+        let names: Vec<CompactString> = other
+            .locations
+            .iter()
+            .map(|ordinal| name(*ordinal))
+            .collect();
+        text.push_str(&format!("Second best: {}.\n", names.join(", ")));
+    }
+    text
+}
+
+/// Positions are stored in orders to a hundredth of a degree, about a kilometre: enough to find the
+/// nearest location, too coarse to find a home.
+#[must_use]
+pub fn coarse(position: Position) -> Position {
+    const HUNDREDTH_E6: i32 = 10_000;
+    let round = |millionths: i32| {
+        let half = HUNDREDTH_E6 / 2 * millionths.signum();
+        (millionths + half) / HUNDREDTH_E6 * HUNDREDTH_E6
+    };
+    Position {
+        latitude_e6: round(position.latitude_e6),
+        longitude_e6: round(position.longitude_e6),
+    }
+}

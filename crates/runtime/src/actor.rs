@@ -1,0 +1,460 @@
+//! The actor of one entity. Only `apply` changes its state.
+//!
+//! ```text
+//!  mails ─► waiting ─► decide as one batch ─► journal (one write in flight)
+//!                ▲                                │ durable
+//!                └──── next batch gathers         ▼
+//!                          effects, replies, answers to peers leave
+//! ```
+//! In: mails, all at once per sweep. Out: after durability and only then: effects, replies (L2).
+//! Its life: spawned by the router with the first mail; loads its state; retires when it has
+//! nothing pending, nothing waiting, nobody to answer, and has received all that was sent; fails
+//! only by a bug outside `decide` and `apply`, and is then restarted by its supervisor, with its
+//! mailbox as it was.
+
+use std::collections::{HashMap, VecDeque};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use consign_domain::entity::{Effect, Entity};
+use consign_domain::time::Timestamp;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::batch::{Batch, Fate, Finished, Judged, Verdict};
+use crate::host::HostInner;
+use crate::mailbox::{Asker, Line, Mail, Mailbox, Outcome, Sent, Sweep};
+use crate::types::{AskError, Asked, EntityRef, Peer, TellError};
+
+/// Longest time until an effect without an answer is sent again, in milliseconds.
+const RESEND_AFTER_MAX_MS: u64 = 30_000;
+
+/// ractor's handler; all state is in [`EntityState`].
+pub(crate) struct EntityActor<E>(PhantomData<fn() -> E>);
+
+impl<E> Default for EntityActor<E> {
+    fn default() -> Self {
+        EntityActor(PhantomData)
+    }
+}
+
+/// When an effect is to be sent again.
+struct Due {
+    due_ms: u64,
+    after_ms: u64,
+}
+
+/// What one actor holds.
+pub(crate) struct EntityState<E: Entity> {
+    host: Arc<HostInner<E>>,
+    entity: EntityRef,
+    id: E::Id,
+    mailbox: Arc<Mailbox<E>>,
+    received: u64,
+    /// The committed state; absent until it is loaded.
+    state: Option<Arc<E>>,
+    waiting: VecDeque<Sent<E>>,
+    /// Callers who wait for the outcome of what is durable.
+    settling: Vec<(Line<E>, E::Reply, bool)>,
+    /// Pending effects that were sent.
+    performed: HashMap<<E::Effect as Effect>::Key, Due>,
+    wakeup: Option<Timestamp>,
+    spare: Vec<Mail<E>>,
+    retired: bool,
+}
+
+impl<E: Entity> Actor for EntityActor<E> {
+    type Msg = Sweep;
+    type State = EntityState<E>;
+    type Arguments = EntityState<E>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Sweep>,
+        state: EntityState<E>,
+    ) -> Result<EntityState<E>, ActorProcessingErr> {
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Sweep>,
+        _: Sweep,
+        state: &mut EntityState<E>,
+    ) -> Result<(), ActorProcessingErr> {
+        state.sweep();
+        if state.retired {
+            myself.stop(None);
+        }
+        Ok(())
+    }
+}
+
+impl<E: Entity> EntityState<E> {
+    pub(crate) fn new(
+        host: Arc<HostInner<E>>,
+        id: E::Id,
+        mailbox: Arc<Mailbox<E>>,
+        received: u64,
+    ) -> Self {
+        EntityState {
+            entity: EntityRef::of::<E>(&id),
+            host,
+            id,
+            mailbox,
+            received,
+            state: None,
+            waiting: VecDeque::new(),
+            settling: Vec::new(),
+            performed: HashMap::new(),
+            wakeup: None,
+            spare: Vec::new(),
+            retired: false,
+        }
+    }
+
+    fn sweep(&mut self) {
+        if self.retired {
+            return;
+        }
+        let mut mails = std::mem::take(&mut self.spare);
+        let swept = self.mailbox.take(&mut mails);
+        self.received = swept.sent;
+        let mut resend = false;
+        let mut refused = Vec::new();
+        for mail in mails.drain(..) {
+            match mail {
+                Mail::Command(sent) if self.host.quarantine.holds(&self.id) => {
+                    refused.push(Judged {
+                        asker: sent.asker,
+                        verdict: Verdict::Quarantined,
+                    });
+                }
+                Mail::Command(sent) => self.waiting.push_back(sent),
+                Mail::Finished(finished) => self.finished(*finished),
+                Mail::Resend => resend = true,
+                Mail::Nudge => {}
+            }
+        }
+        self.spare = mails;
+        if !refused.is_empty() {
+            self.refuse_all(refused, || Verdict::Quarantined);
+        }
+        let Some(state) = self.loaded() else { return };
+        if !swept.in_flight && !self.waiting.is_empty() {
+            self.decide(&state);
+        }
+        if resend {
+            self.perform(true);
+        }
+        self.mailbox
+            .backlog
+            .store(self.waiting.len(), Ordering::Relaxed);
+        self.maybe_retire();
+    }
+
+    /// The committed state; reads it when the actor is new.
+    fn loaded(&mut self) -> Option<Arc<E>> {
+        if let Some(state) = &self.state {
+            return Some(Arc::clone(state));
+        }
+        match self.host.load_or_empty(&self.id) {
+            Ok(state) => {
+                self.wakeup = state.wakeup();
+                self.state = Some(Arc::clone(&state));
+                if state.has_pending() {
+                    self.perform(true);
+                }
+                Some(state)
+            }
+            Err(error) => {
+                tracing::error!(kind = E::KIND, entity = %self.id, %error, "cannot read the entity");
+                let reason = compact_str::format_compact!("{error}");
+                for Sent { asker, .. } in std::mem::take(&mut self.waiting) {
+                    if let Asker::Outside(outside) = asker {
+                        let reason = reason.clone();
+                        answer(outside.line, Err(AskError::Unavailable { reason }));
+                    }
+                }
+                self.maybe_retire();
+                None
+            }
+        }
+    }
+
+    /// Decides what waits and writes it, or answers at once what needs no write.
+    fn decide(&mut self, state: &Arc<E>) {
+        while !self.waiting.is_empty() {
+            let now = self.host.node.now();
+            let batch = Batch::decide(state, &mut self.waiting, now, &self.host.node.commands);
+            self.host
+                .metrics
+                .commands
+                .increment(batch.judged.len() as u64);
+            if batch.panics > 0 {
+                self.host.failed(&self.id, batch.panics);
+            }
+            if batch.is_silent() {
+                let state = Arc::clone(state);
+                self.answer_all(batch.judged, &state);
+                continue;
+            }
+            match batch.encode(&self.entity) {
+                Ok((body, finished)) => {
+                    self.host.metrics.batches.increment(1);
+                    self.host
+                        .append(&self.entity, &self.id, &self.mailbox, body, finished);
+                    return;
+                }
+                Err((error, judged)) => {
+                    tracing::error!(kind = E::KIND, entity = %self.id, %error, "a batch cannot be written");
+                    self.refuse_all(judged, || Verdict::Panicked);
+                }
+            }
+        }
+    }
+
+    /// The write in flight has ended.
+    fn finished(&mut self, finished: Finished<E>) {
+        let Finished {
+            state,
+            events,
+            judged,
+            fate,
+            ..
+        } = finished;
+        match fate {
+            Fate::Durable => {}
+            Fate::Open | Fate::Fenced => {
+                // Whatever this actor believed is not the newest state: read it again.
+                self.state = None;
+                let reason = "decided on a state that was overtaken";
+                return self.refuse_all(judged, || Verdict::Unreadable(reason.into()));
+            }
+            Fate::Refused(reason) => {
+                return self.refuse_all(judged, || Verdict::Unreadable(reason.clone()));
+            }
+            Fate::Stopped(reason) => return self.stop_all(judged, &reason),
+        }
+        let wakeup = state.wakeup();
+        if wakeup != self.wakeup || self.state.is_none() {
+            self.host.node.timers.set(&self.entity, wakeup);
+            self.wakeup = wakeup;
+        }
+        self.state = Some(Arc::clone(&state));
+        if !events.is_empty() {
+            self.host.behaviour.committed(&state, &events);
+        }
+        self.perform(false);
+        self.answer_all(judged, &state);
+        if !self.settling.is_empty() && state.settled() {
+            for (line, reply, replayed) in self.settling.drain(..) {
+                let state = Arc::clone(&state);
+                answer(
+                    line,
+                    Ok(Asked {
+                        reply,
+                        replayed,
+                        state,
+                        settled: true,
+                    }),
+                );
+            }
+        }
+    }
+
+    /// Sends the effects that are pending and were not sent, and with `resend` those that are due.
+    fn perform(&mut self, resend: bool) {
+        let Some(state) = &self.state else { return };
+        if !state.has_pending() {
+            self.performed.clear();
+            self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);
+            return;
+        }
+        let pending = state.pending();
+        let now_ms = self.host.now_ms();
+        let first_ms = self.host.node.resend_after_ms;
+        let mut leaving = Vec::new();
+        let mut kept = HashMap::with_capacity(pending.len());
+        let mut resent = 0_u64;
+        for effect in pending {
+            let key = effect.key();
+            let sent = match self.performed.remove(&key) {
+                Some(sent) if !resend || sent.due_ms > now_ms => sent,
+                Some(sent) => {
+                    resent += 1;
+                    leaving.push(effect);
+                    Due::after(now_ms, (sent.after_ms * 2).min(RESEND_AFTER_MAX_MS))
+                }
+                None => {
+                    leaving.push(effect);
+                    Due::after(now_ms, first_ms)
+                }
+            };
+            kept.insert(key, sent);
+        }
+        self.performed = kept;
+        let next = self
+            .performed
+            .values()
+            .map(|sent| sent.due_ms)
+            .min()
+            .unwrap_or(0);
+        self.mailbox.resend_at_ms.store(next, Ordering::Relaxed);
+        if resent > 0 {
+            self.host.metrics.resends.increment(resent);
+        }
+        if !leaving.is_empty() {
+            self.host.behaviour.perform(&self.id, leaving);
+        }
+    }
+
+    fn answer_all(&mut self, judged: Vec<Judged<E>>, state: &Arc<E>) {
+        let mut to_peers = Vec::new();
+        for Judged { asker, verdict } in judged {
+            match asker {
+                Asker::Peer(peer) => to_peers.extend(for_peer(peer, verdict)),
+                Asker::Outside(outside) => match verdict.for_outside() {
+                    Ok((reply, replayed)) => {
+                        self.answer_outside(outside.line, reply, replayed, state)
+                    }
+                    Err(error) => answer(outside.line, Err(error)),
+                },
+            }
+        }
+        if !to_peers.is_empty() {
+            self.host.behaviour.answered(&self.id, to_peers);
+        }
+    }
+
+    fn answer_outside(&mut self, line: Line<E>, reply: E::Reply, replayed: bool, state: &Arc<E>) {
+        let settled = state.settled();
+        let Some(patience) = line.patience.as_ref().filter(|_| !settled) else {
+            return answer(
+                line,
+                Ok(Asked {
+                    reply,
+                    replayed,
+                    state: Arc::clone(state),
+                    settled,
+                }),
+            );
+        };
+        let asked = Asked {
+            reply: reply.clone(),
+            replayed,
+            state: Arc::clone(state),
+            settled,
+        };
+        let mut outcome = patience.0.lock();
+        if matches!(*outcome, Outcome::Impatient) {
+            drop(outcome);
+            return answer(line, Ok(asked));
+        }
+        *outcome = Outcome::Durable(Box::new(asked));
+        drop(outcome);
+        self.settling.push((line, reply, replayed));
+    }
+
+    fn refuse_all(&mut self, judged: Vec<Judged<E>>, verdict: impl Fn() -> Verdict<E>) {
+        let mut to_peers = Vec::new();
+        for Judged { asker, .. } in judged {
+            match asker {
+                Asker::Peer(peer) => to_peers.extend(for_peer(peer, verdict())),
+                Asker::Outside(outside) => {
+                    if let Err(error) = verdict().for_outside() {
+                        answer(outside.line, Err(error));
+                    }
+                }
+            }
+        }
+        if !to_peers.is_empty() {
+            self.host.behaviour.answered(&self.id, to_peers);
+        }
+    }
+
+    /// The journal has stopped: everybody hears so, and nothing more leaves.
+    fn stop_all(&mut self, judged: Vec<Judged<E>>, reason: &str) {
+        let waiting = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|sent| sent.asker);
+        for asker in judged.into_iter().map(|judged| judged.asker).chain(waiting) {
+            if let Asker::Outside(outside) = asker {
+                answer(
+                    outside.line,
+                    Err(AskError::Stopped {
+                        reason: reason.into(),
+                    }),
+                );
+            }
+        }
+        self.settling.clear();
+        self.performed.clear();
+        self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Leaves as soon as there is nothing to do: being reborn is cheaper than staying. In a crowd
+    /// it also leaves while it only waits for answers, and is reminded when they are overdue.
+    fn maybe_retire(&mut self) {
+        self.settling.retain(|(line, ..)| !line.reply.is_closed());
+        let idle = self.waiting.is_empty() && self.settling.is_empty();
+        if !idle || self.host.resident {
+            return;
+        }
+        let due_ms = self.mailbox.resend_at_ms.load(Ordering::Relaxed);
+        let pending = self.state.as_ref().is_some_and(|state| state.has_pending());
+        if pending && (due_ms == 0 || !self.host.is_crowded()) {
+            return;
+        }
+        self.retired = self.host.retire(&self.id, &self.mailbox, self.received);
+        if self.retired && pending {
+            let millis =
+                i64::try_from(due_ms.saturating_sub(self.host.now_ms())).unwrap_or(i64::MAX);
+            let node = &self.host.node;
+            node.reminders
+                .set(&self.entity, Some(node.now().plus_millis(millis)));
+        }
+    }
+}
+
+impl<E: Entity> Drop for EntityState<E> {
+    /// An actor that ends without having retired has failed: its supervisor hears of it.
+    fn drop(&mut self) {
+        if !self.retired {
+            self.host.actor_failed(&self.id, &self.mailbox);
+        }
+    }
+}
+
+impl Due {
+    fn after(now_ms: u64, after_ms: u64) -> Due {
+        // Up to a quarter later, so that what failed together does not return together.
+        let jitter = rand::random::<u64>() % (after_ms / 4 + 1);
+        Due {
+            due_ms: now_ms + after_ms + jitter,
+            after_ms,
+        }
+    }
+}
+
+type Answer<E> = (
+    Peer,
+    Result<<E as Entity>::Reply, TellError<<E as Entity>::Rejection>>,
+);
+
+fn for_peer<E: Entity>(peer: Peer, verdict: Verdict<E>) -> Option<Answer<E>> {
+    (!peer.is_nobody()).then(|| (peer, verdict.for_peer()))
+}
+
+fn answer<E: Entity>(line: Line<E>, result: Result<Asked<E>, AskError<E::Rejection>>) {
+    // A caller that has gone away does not undo the command. The permit is free before the caller
+    // hears, so that it may ask again at once.
+    let Line {
+        reply,
+        patience,
+        hold,
+        permit,
+    } = line;
+    drop((patience, hold, permit));
+    let _ = reply.send(result);
+}

@@ -1,0 +1,387 @@
+//! A host without its kind: what the node asks of all hosts alike.
+
+use std::sync::Arc;
+
+use consign_domain::entity::Entity;
+use consign_domain::time::Timestamp;
+use consign_journal::{Entry, PartitionId};
+use ractor::ActorRuntime;
+
+use crate::batch::take_in;
+use crate::codec::{self, Record};
+use crate::host::HostInner;
+use crate::mailbox::{Asker, Mail, Sent};
+use crate::overlay::Row;
+use crate::rows::{self, Attention, Head};
+use crate::store::{Store, Table, Write, write, write_bytes};
+use crate::supervision::Supervisor;
+use crate::types::{EntityRef, Peer, ReadError, Remembered};
+
+/// What a checkpoint writes of one entity.
+pub(crate) struct EntityWrites {
+    pub(crate) entity: EntityRef,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) bytes: usize,
+}
+
+/// What the node asks of a host, whatever its kind.
+pub(crate) trait AnyHost: Send + Sync {
+    fn kind_code(&self) -> u8;
+    fn kind(&self) -> &'static str;
+    fn preloads(&self) -> bool;
+    /// Brings all stored entities into memory.
+    fn load_all(&self) -> Result<usize, ReadError>;
+    /// Takes a record of the journal's tail in again.
+    fn replay(
+        &self,
+        partition: PartitionId,
+        index: u64,
+        entry: &Entry,
+    ) -> Result<Timestamp, ReadError>;
+    /// Why the entity must be looked at, from its state in memory.
+    fn attention(&self, entity: &EntityRef) -> Option<Attention>;
+    /// The entities that replay touched.
+    fn touched(&self) -> Vec<EntityRef>;
+    /// Tells the behaviour of every entity in memory.
+    fn recovered(&self);
+    fn start(self: Arc<Self>);
+    /// Wakes an entity that has something pending.
+    fn wake_pending(self: Arc<Self>, entity: &EntityRef);
+    /// Wakes an entity whose moment has come.
+    fn wake_due(self: Arc<Self>, entity: &EntityRef, now: Timestamp);
+    /// Reminds actors whose effects are due again.
+    fn remind(&self);
+    fn dirty(&self) -> Vec<EntityRef>;
+    fn changed(&self, entity: &EntityRef, store: &Store)
+    -> Result<Option<EntityWrites>, ReadError>;
+    /// What was taken is on disk; says whether the entity has not changed meanwhile.
+    fn written(&self, entity: &EntityRef, bytes: usize) -> bool;
+    /// History holds all records up to `upto`, by partition.
+    fn settle(&self, upto: &[u64]);
+    fn index_rows(&self, entity: &EntityRef) -> Option<Vec<Row>>;
+    fn is_unindexed(&self, entity: &EntityRef) -> bool;
+    fn resident_actors(&self) -> usize;
+    fn warm_states(&self) -> usize;
+    fn quarantined(&self) -> usize;
+    /// Ends all actors.
+    fn end(&self);
+}
+
+impl<E: Entity> AnyHost for HostInner<E> {
+    fn kind_code(&self) -> u8 {
+        E::KIND_CODE
+    }
+
+    fn kind(&self) -> &'static str {
+        E::KIND
+    }
+
+    fn preloads(&self) -> bool {
+        self.resident
+    }
+
+    fn load_all(&self) -> Result<usize, ReadError> {
+        let mut entities = Vec::new();
+        self.node.store()?.each_head(E::KIND_CODE, &mut |key| {
+            entities.extend(EntityRef::from_bytes(key));
+            true
+        })?;
+        for entity in &entities {
+            if let Some(id) = entity.id_as::<E>() {
+                self.read(&id)?;
+            }
+        }
+        Ok(entities.len())
+    }
+
+    fn replay(
+        &self,
+        partition: PartitionId,
+        index: u64,
+        entry: &Entry,
+    ) -> Result<Timestamp, ReadError> {
+        let entity = EntityRef::from_bytes(&entry.entity);
+        let (entity, id) = entity
+            .and_then(|entity| entity.id_as::<E>().map(|id| (entity, id)))
+            .ok_or_else(|| ReadError::Decode("a record names no entity".to_owned()))?;
+        let record: Record<E::Event> = codec::decode(&entry.body)?;
+        let last = record.steps.iter().map(|step| step.stamp.recorded_at).max();
+        let mut version = record.expected;
+        for step in &record.steps {
+            version += step.events.len() as u64;
+            if let Some(keyed) = &step.keyed {
+                let remembered = Remembered {
+                    entity: entity.clone(),
+                    body: keyed.body,
+                    reply: keyed.reply.clone().into(),
+                    version,
+                    recorded_at: step.stamp.recorded_at,
+                };
+                self.node.commands.record(keyed.id, remembered);
+            }
+        }
+        let last = last.unwrap_or(Timestamp::ZERO);
+        if version == record.expected && entry.private.is_none() {
+            return Ok(last);
+        }
+        let private: Option<E::Private> =
+            entry.private.as_deref().map(codec::decode).transpose()?;
+        self.bring_in(&id)?;
+        let fits = self
+            .warm
+            .replay(&id, index, |state, touched, unwritten_private| {
+                // The fence of L4: decided on another state, so it was answered "retry".
+                if state.version() != record.expected {
+                    return false;
+                }
+                for step in &record.steps {
+                    take_in(state, step, touched);
+                }
+                if let Some(private) = &private {
+                    state.apply_private(private);
+                    unwritten_private.clone_from(&entry.private);
+                }
+                true
+            });
+        if fits == Some(false) {
+            let PartitionId(partition) = partition;
+            tracing::warn!(kind = E::KIND, entity = %id, partition, index, "skipped a record that was decided on an overtaken state");
+        }
+        if self.warm.mark_unindexed(&id) {
+            self.node.overlay.changed(entity);
+        }
+        Ok(last)
+    }
+
+    fn attention(&self, entity: &EntityRef) -> Option<Attention> {
+        let state = self.warm.get(&entity.id_as::<E>()?).ok()?;
+        attention_of(&*state)
+    }
+
+    fn touched(&self) -> Vec<EntityRef> {
+        self.dirty()
+    }
+
+    fn recovered(&self) {
+        for state in self.warm.all() {
+            self.behaviour.recovered(&state);
+        }
+    }
+
+    fn start(self: Arc<Self>) {
+        let Some(handle) = self.node.runtime.get() else {
+            return;
+        };
+        let _inside = handle.enter();
+        match ActorRuntime::spawn_instant(None, Supervisor(Arc::clone(&self)), ()) {
+            Ok((supervisor, _)) => {
+                let _ = self.supervisor.set(supervisor);
+            }
+            Err(error) => tracing::error!(kind = E::KIND, %error, "cannot spawn the supervisor"),
+        }
+    }
+
+    fn wake_pending(self: Arc<Self>, entity: &EntityRef) {
+        let Some(id) = entity.id_as::<E>() else {
+            return;
+        };
+        match self.read(&id) {
+            Ok(Some(state)) if state.has_pending() => {
+                if !self.quarantine.holds(&id) {
+                    // The mail says nothing: a new actor looks at what is pending by itself.
+                    let _ = self.send(&id, Mail::Nudge);
+                }
+            }
+            Ok(_) => self.node.reminders.set(entity, None),
+            Err(error) => {
+                tracing::error!(kind = E::KIND, entity = %id, %error, "cannot read what is pending")
+            }
+        }
+    }
+
+    fn wake_due(self: Arc<Self>, entity: &EntityRef, now: Timestamp) {
+        let Some(id) = entity.id_as::<E>() else {
+            return;
+        };
+        match self.read(&id) {
+            Ok(Some(state)) => match state.wakeup() {
+                Some(at) if at <= now => {
+                    let asker = Asker::Peer(Peer::nobody());
+                    let command = E::wake_command(now);
+                    if !self.quarantine.holds(&id) {
+                        let _ = self.send(&id, Mail::Command(Sent { command, asker }));
+                    }
+                }
+                at => self.node.timers.set(entity, at),
+            },
+            Ok(None) => self.node.timers.set(entity, None),
+            Err(error) => {
+                tracing::error!(kind = E::KIND, entity = %id, %error, "cannot read what is due")
+            }
+        }
+    }
+
+    fn remind(&self) {
+        let now_ms = self.now_ms();
+        self.each_place(|_, mailbox| {
+            if mailbox.resend_is_due(now_ms) {
+                let _ = mailbox.put(Mail::Resend);
+            }
+        });
+    }
+
+    fn dirty(&self) -> Vec<EntityRef> {
+        self.warm.dirty().iter().map(EntityRef::of::<E>).collect()
+    }
+
+    fn changed(
+        &self,
+        entity: &EntityRef,
+        store: &Store,
+    ) -> Result<Option<EntityWrites>, ReadError> {
+        let Some(id) = entity.id_as::<E>() else {
+            return Ok(None);
+        };
+        let Some(changed) = self.warm.take_changed(&id) else {
+            return Ok(None);
+        };
+        let key = entity.to_bytes();
+        let old: Head = match store.head(&key)? {
+            Some(row) => codec::decode(&row)?,
+            None => Head::default(),
+        };
+        let mut writes = Vec::new();
+        let prefix = rows::parts_prefix(&key);
+        for part_key in &changed.parts {
+            let mut row_key = prefix.clone();
+            row_key.extend_from_slice(&codec::encode(part_key)?);
+            let part = changed
+                .state
+                .part(part_key)
+                .map(|part| codec::encode(&part))
+                .transpose()?;
+            writes.push(write(Table::Parts, row_key, part));
+        }
+        if let Some(private) = changed.private {
+            writes.push(write(Table::Private, key.clone(), Some(private.to_vec())));
+        }
+        let rows = self.behaviour.index(&changed.state);
+        for gone in old
+            .index_keys
+            .iter()
+            .filter(|old| !rows.iter().any(|(key, _)| key == *old))
+        {
+            // The key may belong to another entity by now, e.g. when a name moved.
+            let row = store.index_row(gone)?;
+            if row.is_some_and(|row| rows::decode_index(&row).is_ok_and(|(owner, _)| owner == key))
+            {
+                writes.push(write(Table::Index, gone.clone(), None));
+            }
+        }
+        let mut index_keys = Vec::with_capacity(rows.len());
+        for (row_key, value) in rows {
+            index_keys.push(row_key.clone());
+            writes.push(write(
+                Table::Index,
+                row_key,
+                Some(rows::encode_index(&key, &value)),
+            ));
+        }
+        let attention = attention_of(&*changed.state);
+        if let Some(attention) = &attention {
+            writes.push(write(
+                Table::Attention,
+                key.clone(),
+                Some(codec::encode(attention)?),
+            ));
+        } else if old.attention {
+            writes.push(write(Table::Attention, key.clone(), None));
+        }
+        let head = Head {
+            index: changed.index,
+            version: changed.state.version(),
+            index_keys,
+            attention: attention.is_some(),
+        };
+        writes.push(write(Table::Heads, key, Some(codec::encode(&head)?)));
+        let bytes = writes.iter().map(write_bytes).sum();
+        Ok(Some(EntityWrites {
+            entity: entity.clone(),
+            writes,
+            bytes,
+        }))
+    }
+
+    fn written(&self, entity: &EntityRef, bytes: usize) -> bool {
+        entity
+            .id_as::<E>()
+            .is_none_or(|id| self.warm.written(&id, bytes))
+    }
+
+    fn settle(&self, upto: &[u64]) {
+        self.warm.settle(|id| {
+            let PartitionId(partition) = self.partition(&EntityRef::of::<E>(id));
+            upto.get(usize::from(partition)).copied().unwrap_or(0)
+        });
+    }
+
+    fn index_rows(&self, entity: &EntityRef) -> Option<Vec<Row>> {
+        let state = self.warm.unindexed(&entity.id_as::<E>()?)?;
+        Some(self.behaviour.index(&state))
+    }
+
+    fn is_unindexed(&self, entity: &EntityRef) -> bool {
+        entity
+            .id_as::<E>()
+            .is_some_and(|id| self.warm.is_unindexed(&id))
+    }
+
+    fn resident_actors(&self) -> usize {
+        HostInner::resident_actors(self)
+    }
+
+    fn warm_states(&self) -> usize {
+        self.warm.len()
+    }
+
+    fn quarantined(&self) -> usize {
+        self.quarantine.all().len()
+    }
+
+    fn end(&self) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.stop(None);
+        }
+        self.each_place(|_, mailbox| {
+            if let Some(actor) = mailbox.actor() {
+                actor.stop(None);
+            }
+        });
+        self.clear_places();
+        self.warm.clear();
+    }
+}
+
+impl<E: Entity> HostInner<E> {
+    /// Makes sure that replay finds the entity in memory.
+    fn bring_in(&self, id: &E::Id) -> Result<(), ReadError> {
+        if self.warm.get(id).is_ok() {
+            return Ok(());
+        }
+        match self.load(id)? {
+            Some(loaded) => self
+                .warm
+                .bring_in(id, loaded.state, loaded.index, loaded.bytes),
+            None => self.warm.bring_in(id, Arc::new(E::empty(id.clone())), 0, 0),
+        }
+        Ok(())
+    }
+}
+
+fn attention_of<E: Entity>(state: &E) -> Option<Attention> {
+    let attention = Attention {
+        pending: state.has_pending(),
+        wakeup: state.wakeup(),
+    };
+    (attention.pending || attention.wakeup.is_some()).then_some(attention)
+}

@@ -1,0 +1,330 @@
+//! One node: its stores, its hosts, and what they share.
+//!
+//! In: outside work that was admitted, questions about what is committed. Out: health, records,
+//! index rows, checkpoints and backups. A [`Node`] is a handle; after [`Node::shutdown`] it lets
+//! go of the stores even if handles remain.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use consign_domain::time::Timestamp;
+use consign_journal::{Log, PartitionId};
+use tokio::sync::watch;
+
+use crate::admission::Permit;
+use crate::options::NodeOptions;
+use crate::recovery::NodeBuilder;
+use crate::rows;
+use crate::shared::NodeInner;
+use crate::store::Store;
+use crate::types::{
+    Busy, EntityRef, Health, IndexRow, ReadError, RecordsError, Remembered, StoredRecord,
+};
+
+/// How long [`Node::shutdown`] waits for what is in flight.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Records read at once for a stream, at most.
+const RECORDS_MAX: usize = 4_096;
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] consign_journal::OpenError),
+    /// What it holds cannot be read.
+    #[error("cannot recover: {0}")]
+    Recover(#[from] ReadError),
+    /// The journal holds an entity of a kind that no host is for.
+    #[error("the journal holds an entity of kind {0}, which this binary does not know")]
+    UnknownKind(u8),
+    /// Not called inside a tokio runtime.
+    #[error("a node starts inside a tokio runtime")]
+    NoRuntime,
+}
+
+/// Why a checkpoint or a backup did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// The state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] consign_journal::StoreError),
+    /// The backup failed.
+    #[error(transparent)]
+    Backup(#[from] consign_journal::BackupError),
+    /// The node is closed, or closing.
+    #[error("the node is closed")]
+    Closed,
+}
+
+/// A node at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Outside commands in flight.
+    pub in_flight: usize,
+    /// Actors that live.
+    pub actors: usize,
+    /// States in memory.
+    pub warm_states: usize,
+    /// Entities changed since the last checkpoint.
+    pub dirty: usize,
+    /// Journal bytes since then.
+    pub journal_bytes: u64,
+    /// Entities that wait for a moment.
+    pub timers: usize,
+    /// Entities set aside.
+    pub quarantined: usize,
+}
+
+/// A handle to the node; cheap to clone.
+#[derive(Clone)]
+pub struct Node(pub(crate) Arc<NodeInner>);
+
+impl Node {
+    /// Opens the stores of a node; hosts are added to the builder before it starts.
+    ///
+    /// # Errors
+    /// When they cannot be opened, are damaged, or are of another format.
+    pub fn builder(options: NodeOptions) -> Result<NodeBuilder, StartError> {
+        NodeBuilder::open(options)
+    }
+
+    /// A permit for outside work, if there is one right now.
+    ///
+    /// # Errors
+    /// When there is none: come again.
+    pub fn admit(&self) -> Result<Permit, Busy> {
+        self.0.admission.try_admit()
+    }
+
+    /// What a command with this id answered.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn remembered(&self, id: u128) -> Result<Option<Remembered>, ReadError> {
+        self.0
+            .commands
+            .remembered(id, &|id| self.0.command_on_disk(id))
+    }
+
+    /// The index row with this key, as of every committed state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn index_get(&self, key: &[u8]) -> Result<Option<IndexRow>, ReadError> {
+        let store = self.0.store()?;
+        self.0
+            .overlay
+            .get(key, &|entity| self.0.index_rows(entity), &store)
+    }
+
+    /// Up to `limit` index rows between the bounds, as of every committed state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn index_scan(
+        &self,
+        from: Bound<Vec<u8>>,
+        to: Bound<Vec<u8>>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, IndexRow)>, ReadError> {
+        let store = self.0.store()?;
+        let rows_of = |entity: &EntityRef| self.0.index_rows(entity);
+        self.0
+            .overlay
+            .scan((from, to), reverse, limit, &rows_of, &store)
+    }
+
+    /// Up to `max` committed records of a partition, from index `from` on.
+    ///
+    /// # Errors
+    /// `Expired` when history no longer reaches back to `from`.
+    pub fn records(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        max: usize,
+    ) -> Result<Vec<StoredRecord>, RecordsError> {
+        let last = self.last_index(partition);
+        let max = max.min(RECORDS_MAX);
+        if from > last || max == 0 {
+            return Ok(Vec::new());
+        }
+        let stores = self
+            .0
+            .stores()
+            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
+        let mut records = Vec::new();
+        let mut next = from.max(1);
+        if next < stores.journal.first_index(partition) {
+            for (index, row) in
+                Store(Arc::clone(&stores.state)).history_from(partition, next, max)?
+            {
+                if index != next {
+                    break;
+                }
+                let (entity, body) = rows::decode_history(&row)?;
+                records.push(StoredRecord {
+                    partition,
+                    index,
+                    entity,
+                    body,
+                });
+                next += 1;
+            }
+        }
+        let left = max - records.len();
+        for (index, entry) in stores.journal.tail(partition, next, left) {
+            if index != next || index > last {
+                break;
+            }
+            let (entity, body) = (entry.entity.clone(), entry.body.clone());
+            records.push(StoredRecord {
+                partition,
+                index,
+                entity,
+                body,
+            });
+            next += 1;
+        }
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        // A checkpoint may have moved them from the tail to history between the two looks.
+        match self.0.record(partition, next) {
+            Ok((entity, body)) => Ok(vec![StoredRecord {
+                partition,
+                index: next,
+                entity,
+                body,
+            }]),
+            Err(ReadError::Expired) => Err(RecordsError::Expired),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The last committed record of a partition; 0 if there is none.
+    #[must_use]
+    pub fn last_index(&self, PartitionId(partition): PartitionId) -> u64 {
+        self.0
+            .applied
+            .get(usize::from(partition))
+            .map_or(0, |applied| applied.load(Ordering::Acquire))
+    }
+
+    /// The first record of a partition that is kept; one past the last if there is none.
+    #[must_use]
+    pub fn first_index(&self, partition: PartitionId) -> u64 {
+        let Some(stores) = self.0.stores() else {
+            return 1;
+        };
+        let in_history = Store(Arc::clone(&stores.state)).history_from(partition, 0, 1);
+        match in_history
+            .ok()
+            .and_then(|rows| rows.first().map(|(index, _)| *index))
+        {
+            Some(index) => index,
+            None => stores.journal.first_index(partition),
+        }
+    }
+
+    /// Changes whenever something was committed.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.0.commits.subscribe()
+    }
+
+    /// Partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.0.partitions
+    }
+
+    /// The node's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    /// Whether the node serves.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    /// The node at a glance.
+    #[must_use]
+    pub fn stats(&self) -> NodeStats {
+        let hosts = self.0.all_hosts();
+        NodeStats {
+            in_flight: self.0.admission.in_flight(),
+            actors: hosts.iter().map(|host| host.resident_actors()).sum(),
+            warm_states: hosts.iter().map(|host| host.warm_states()).sum(),
+            dirty: self.0.dirty.load(Ordering::Relaxed),
+            journal_bytes: self
+                .0
+                .stores()
+                .map_or(0, |stores| stores.journal.tail_bytes()),
+            timers: self.0.timers.len(),
+            quarantined: hosts.iter().map(|host| host.quarantined()).sum(),
+        }
+    }
+
+    /// Writes a checkpoint now.
+    ///
+    /// # Errors
+    /// When the store refuses, after which the node has stopped.
+    pub async fn checkpoint_now(&self) -> Result<(), UpkeepError> {
+        let node = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || node.checkpoint());
+        done.await.map_err(|_| UpkeepError::Closed)?
+    }
+
+    /// Writes a consistent copy of everything durable into `target`, while work goes on.
+    ///
+    /// # Errors
+    /// When `target` is not empty or cannot be written.
+    pub async fn backup(&self, target: &Path) -> Result<(), UpkeepError> {
+        let (node, target) = (Arc::clone(&self.0), target.to_owned());
+        let done = tokio::task::spawn_blocking(move || node.backup(&target));
+        done.await.map_err(|_| UpkeepError::Closed)?
+    }
+
+    /// Takes no more outside work, ends what is in flight, writes a last checkpoint and closes.
+    pub async fn shutdown(&self) {
+        self.0.set_health(Health::Draining);
+        let deadline = Instant::now() + DRAIN_MAX;
+        while self.0.admission.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.admission.close();
+        if matches!(self.0.health(), Health::Draining)
+            && let Err(error) = self.checkpoint_now().await
+        {
+            tracing::error!(%error, "no last checkpoint; the journal holds everything");
+        }
+        self.halt().await;
+    }
+
+    /// Closes at once, as a crash would: what is in the journal is all that remains.
+    pub async fn halt(&self) {
+        self.0.admission.close();
+        self.0.stop_because("shut down");
+        let node = Arc::clone(&self.0);
+        // A checkpoint that is being written ends first; it holds the stores.
+        let closed = tokio::task::spawn_blocking(move || {
+            node.checkpointer.close();
+            node.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("the node did not close cleanly");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a node is started with. Every bound has its name and unit here (L8).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Outside commands in flight at most, by default.
+pub const PERMITS_DEFAULT: usize = 512;
+/// Journal that may pile up before a checkpoint, in bytes, by default.
+pub const JOURNAL_BYTES_MAX_DEFAULT: u64 = 64 << 20;
+/// How long a command's answer is remembered, by default.
+pub const COMMAND_MEMORY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
+/// Over this many times the journal's bound, nothing is admitted until a checkpoint caught up.
+pub(crate) const JOURNAL_OVERRUN_MAX: u64 = 4;
+
+/// What a node is started with.
+#[derive(Debug)]
+pub struct NodeOptions {
+    /// Where the databases lie.
+    pub dir: PathBuf,
+    /// Partitions; fixed when the directory is made.
+    pub partitions: u16,
+    /// Outside commands in flight at most.
+    pub permits: usize,
+    /// Outside commands that wait for a permit at most.
+    pub waiting_max: usize,
+    /// How long a command waits for a permit at most.
+    pub admission_wait: Duration,
+    /// Entity states kept in memory although a checkpoint holds them, per kind.
+    pub resident_max: usize,
+    /// Actors kept per kind while they only wait for answers.
+    pub actors_max: usize,
+    /// Changed entities that start a checkpoint, over all kinds.
+    pub dirty_max: usize,
+    /// Journal bytes that start a checkpoint.
+    pub journal_bytes_max: u64,
+    /// How long a command's answer is remembered.
+    pub command_memory: Duration,
+    /// How long history is kept.
+    pub history_retention: Duration,
+    /// Cache of the databases, in bytes.
+    pub cache_bytes: usize,
+    /// Pending entities woken per second after a start.
+    pub wakes_per_second: u32,
+    /// Whether checkpoints happen by themselves; else only when asked.
+    pub checkpoints: bool,
+    /// How long until an effect without an answer is sent again, the first time.
+    pub resend_after: Duration,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// In place of `journal.redb`'s file, for fault tests.
+    pub journal_backend: Option<Box<dyn consign_journal::StorageBackend>>,
+    /// In place of `state.redb`'s file, for fault tests.
+    pub state_backend: Option<Box<dyn consign_journal::StorageBackend>>,
+}
+
+impl NodeOptions {
+    /// The defaults for a directory.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> NodeOptions {
+        NodeOptions {
+            dir,
+            partitions: 8,
+            permits: PERMITS_DEFAULT,
+            waiting_max: 4 * PERMITS_DEFAULT,
+            admission_wait: Duration::from_millis(500),
+            resident_max: 20_000,
+            actors_max: 20_000,
+            dirty_max: 50_000,
+            journal_bytes_max: JOURNAL_BYTES_MAX_DEFAULT,
+            command_memory: COMMAND_MEMORY_DEFAULT,
+            history_retention: Duration::from_secs(10 * 366 * 86_400),
+            cache_bytes: 64 << 20,
+            wakes_per_second: 2_000,
+            checkpoints: true,
+            resend_after: Duration::from_secs(1),
+            clock: Arc::new(SystemClock::default()),
+            journal_backend: None,
+            state_backend: None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The rows of `state.redb` as the runtime lays them out: keys and values, and back.
+//!
+//! An entity's key is its kind's code and its id's text. Ids hold no zero byte, so a zero byte
+//! ends the id where something follows. Numbers in keys are big-endian: byte order is list order.
+
+use bytes::Bytes;
+use consign_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError};
+use crate::types::{EntityRef, ReadError, Remembered};
+
+/// What a checkpoint says of an entity, beside its parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The last record of its partition that its rows reflect.
+    pub(crate) index: u64,
+    /// Its version.
+    pub(crate) version: u64,
+    /// The keys of its index rows, so that the next checkpoint can take away what no longer holds.
+    pub(crate) index_keys: Vec<Vec<u8>>,
+    /// Whether it has an attention row.
+    pub(crate) attention: bool,
+}
+
+/// Why an entity must be looked at after a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attention {
+    /// Whether it has effects that nobody has confirmed.
+    pub(crate) pending: bool,
+    /// When time alone matters to it.
+    pub(crate) wakeup: Option<Timestamp>,
+}
+
+/// A remembered command as its row holds it.
+#[derive(Serialize, Deserialize)]
+struct CommandRow {
+    entity: Vec<u8>,
+    body: u128,
+    reply: Vec<u8>,
+    version: u64,
+    recorded_at: Timestamp,
+}
+
+/// The prefix of all keys of the entity's parts.
+pub(crate) fn parts_prefix(entity: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(entity.len() + 16);
+    key.extend_from_slice(entity);
+    key.push(0);
+    key
+}
+
+/// The first key after all that start with `prefix`.
+pub(crate) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![u8::MAX; 64]
+}
+
+pub(crate) fn encode_index(owner: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(2 + owner.len() + value.len());
+    let length = u16::try_from(owner.len()).expect("ids are bounded to far less than 64 KiB");
+    row.extend_from_slice(&length.to_be_bytes());
+    row.extend_from_slice(owner);
+    row.extend_from_slice(value);
+    row
+}
+
+/// Owner and value of an index row.
+pub(crate) fn decode_index(row: &[u8]) -> Result<(&[u8], &[u8]), ReadError> {
+    let wrong = || ReadError::Decode("an index row is cut off".to_owned());
+    let (length, rest) = row.split_first_chunk::<2>().ok_or_else(wrong)?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        .ok_or_else(wrong)
+}
+
+pub(crate) fn encode_command(done: &Remembered) -> Result<Vec<u8>, CodecError> {
+    codec::encode(&CommandRow {
+        entity: done.entity.to_bytes(),
+        body: done.body,
+        reply: done.reply.to_vec(),
+        version: done.version,
+        recorded_at: done.recorded_at,
+    })
+}
+
+pub(crate) fn decode_command(row: &[u8]) -> Result<Remembered, ReadError> {
+    let row: CommandRow = codec::decode(row)?;
+    let entity = EntityRef::from_bytes(&row.entity)
+        .ok_or_else(|| ReadError::Decode("a command row names no entity".to_owned()))?;
+    Ok(Remembered {
+        entity,
+        body: row.body,
+        reply: Bytes::from(row.reply),
+        version: row.version,
+        recorded_at: row.recorded_at,
+    })
+}
+
+/// Commands in the order in which they are forgotten.
+pub(crate) fn command_time_key(at: Timestamp, id: u128) -> Vec<u8> {
+    let mut key = Vec::with_capacity(24);
+    // The sign bit is flipped, so that moments before 1970 sort first.
+    key.extend_from_slice(&(at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// A record without its personal part, as history keeps it.
+pub(crate) fn encode_history(entity: &[u8], body: &[u8]) -> Vec<u8> {
+    encode_index(entity, body)
+}
+
+/// Entity and body of a kept record.
+pub(crate) fn decode_history(row: &[u8]) -> Result<(Bytes, Bytes), ReadError> {
+    let (entity, body) = decode_index(row)?;
+    Ok((Bytes::copy_from_slice(entity), Bytes::copy_from_slice(body)))
+}
+
+/// Record indexes, rising: differences as little-endian base-128 numbers.
+pub(crate) fn encode_indexes(indexes: &[u64]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(indexes.len() * 3);
+    let mut last = 0;
+    for &index in indexes {
+        let mut rest = index - last;
+        last = index;
+        while rest >= 0x80 {
+            row.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        row.push(rest as u8);
+    }
+    row
+}
+
+pub(crate) fn decode_indexes(row: &[u8]) -> Result<Vec<u64>, ReadError> {
+    let mut indexes = Vec::new();
+    let (mut last, mut value, mut shift) = (0_u64, 0_u64, 0_u32);
+    for byte in row {
+        if shift > 63 {
+            return Err(ReadError::Decode("a list of records is damaged".to_owned()));
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            last += value;
+            indexes.push(last);
+            (value, shift) = (0, 0);
+        }
+    }
+    if shift != 0 {
+        return Err(ReadError::Decode("a list of records is cut off".to_owned()));
+    }
+    Ok(indexes)
+}
+
+impl From<CodecError> for ReadError {
+    fn from(error: CodecError) -> ReadError {
+        ReadError::Decode(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn indexes_survive_their_row(mut indexes in proptest::collection::vec(any::<u64>(), 0..40)) {
+            indexes.sort_unstable();
+            prop_assert_eq!(decode_indexes(&encode_indexes(&indexes)).expect("decodes"), indexes);
+        }
+
+        #[test]
+        fn damaged_rows_are_errors_not_panics(row in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = decode_indexes(&row);
+            let _ = decode_index(&row);
+            let _ = decode_command(&row);
+        }
+    }
+
+    #[test]
+    fn an_index_row_gives_owner_and_value_back() {
+        let row = encode_index(b"\x01A", b"value");
+        assert_eq!(
+            decode_index(&row).expect("decodes"),
+            (&b"\x01A"[..], &b"value"[..])
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_is_after_all_its_keys() {
+        assert_eq!(end_of(b"ab"), b"ac");
+        assert_eq!(end_of(b"a\xff"), b"b");
+        assert!(end_of(b"\xff\xff").as_slice() > &b"\xff\xff\xff"[..]);
+    }
+}

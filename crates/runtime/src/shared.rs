@@ -1,0 +1,240 @@
+//! What all hosts of a node share: stores, clock, directories, health.
+//!
+//! In: what hosts, actors and the committer report. Out: what they need of each other without
+//! knowing each other. Holds L2: once it has stopped, nothing more is taken or sent.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use consign_domain::time::Timestamp;
+use consign_journal::{Journal, Log, PartitionId, StateStore};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::checkpoint::Checkpointer;
+use crate::clock::RaisedClock;
+use crate::commands::Commands;
+use crate::erased::AnyHost;
+use crate::options::NodeOptions;
+use crate::overlay::{Overlay, Row};
+use crate::rows;
+use crate::store::Store;
+use crate::timers::Timers;
+use crate::types::{EntityRef, Health, ReadError, Remembered};
+
+pub(crate) struct Stores {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) state: Arc<StateStore>,
+}
+
+/// What all hosts share.
+pub(crate) struct NodeInner {
+    stores: RwLock<Option<Arc<Stores>>>,
+    pub(crate) partitions: u16,
+    pub(crate) resident_max: usize,
+    pub(crate) actors_max: usize,
+    pub(crate) resend_after_ms: u64,
+    pub(crate) command_memory_ms: i64,
+    pub(crate) clock: Arc<RaisedClock>,
+    started: Instant,
+    pub(crate) runtime: OnceLock<tokio::runtime::Handle>,
+    pub(crate) hosts: RwLock<Vec<Arc<dyn AnyHost>>>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) overlay: Overlay,
+    pub(crate) timers: Timers,
+    /// When entities that left while they waited for answers are looked at again.
+    pub(crate) reminders: Timers,
+    pub(crate) admission: Admission,
+    pub(crate) dirty: Arc<AtomicUsize>,
+    pub(crate) checkpointer: Checkpointer,
+    /// The last record of each partition whose state is published.
+    pub(crate) applied: Vec<AtomicU64>,
+    /// The last record of each partition that history holds.
+    pub(crate) published: Vec<AtomicU64>,
+    health: Mutex<Health>,
+    /// Set once nothing more may leave; cheap to look at.
+    stopped: AtomicBool,
+    /// Set while outside work is taken; cheap to look at.
+    serving: AtomicBool,
+    pub(crate) commits: watch::Sender<u64>,
+    pub(crate) tasks: Mutex<Vec<tokio::task::AbortHandle>>,
+}
+
+impl NodeInner {
+    pub(crate) fn new(options: &NodeOptions, stores: Stores, clock: Arc<RaisedClock>) -> NodeInner {
+        let counters = || {
+            (0..options.partitions)
+                .map(|_| AtomicU64::new(0))
+                .collect::<Vec<_>>()
+        };
+        NodeInner {
+            stores: RwLock::new(Some(Arc::new(stores))),
+            partitions: options.partitions,
+            resident_max: options.resident_max,
+            actors_max: options.actors_max,
+            resend_after_ms: u64::try_from(options.resend_after.as_millis())
+                .unwrap_or(u64::MAX / 4),
+            command_memory_ms: i64::try_from(options.command_memory.as_millis())
+                .unwrap_or(i64::MAX),
+            clock,
+            started: Instant::now(),
+            runtime: OnceLock::new(),
+            hosts: RwLock::new(Vec::new()),
+            commands: Arc::new(Commands::default()),
+            overlay: Overlay::default(),
+            timers: Timers::default(),
+            reminders: Timers::default(),
+            admission: Admission::new(options.permits, options.waiting_max, options.admission_wait),
+            dirty: Arc::new(AtomicUsize::new(0)),
+            checkpointer: Checkpointer::new(options),
+            applied: counters(),
+            published: counters(),
+            health: Mutex::new(Health::Starting),
+            stopped: AtomicBool::new(false),
+            serving: AtomicBool::new(false),
+            commits: watch::Sender::new(0),
+            tasks: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn stores(&self) -> Option<Arc<Stores>> {
+        self.stores.read().clone()
+    }
+
+    pub(crate) fn store(&self) -> Result<Store, ReadError> {
+        let stores = self
+            .stores()
+            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
+        Ok(Store(Arc::clone(&stores.state)))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        // One more, because 0 stands for "never" where moments are kept.
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) + 1
+    }
+
+    pub(crate) fn host(&self, kind: u8) -> Option<Arc<dyn AnyHost>> {
+        self.hosts
+            .read()
+            .iter()
+            .find(|host| host.kind_code() == kind)
+            .cloned()
+    }
+
+    pub(crate) fn all_hosts(&self) -> Vec<Arc<dyn AnyHost>> {
+        self.hosts.read().clone()
+    }
+
+    /// On the committer's thread, in commit order.
+    pub(crate) fn applied(&self, PartitionId(partition): PartitionId, index: u64) {
+        if let Some(applied) = self.applied.get(usize::from(partition)) {
+            applied.store(index, Ordering::Release);
+        }
+    }
+
+    /// On the committer's thread, after all states of a commit are published.
+    pub(crate) fn committed(&self, commits: u64) {
+        if self.commits.receiver_count() > 0 {
+            self.commits.send_replace(commits);
+        }
+    }
+
+    pub(crate) fn applied_upto(&self) -> Vec<u64> {
+        self.applied
+            .iter()
+            .map(|applied| applied.load(Ordering::Acquire))
+            .collect()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.lock().clone()
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        let mut current = self.health.lock();
+        if !matches!(*current, Health::Stopped { .. }) {
+            self.serving
+                .store(health == Health::Serving, Ordering::SeqCst);
+            *current = health;
+        }
+    }
+
+    /// Nothing more is acknowledged from here on.
+    pub(crate) fn stop_because(&self, reason: &str) {
+        let mut health = self.health.lock();
+        if !matches!(*health, Health::Stopped { .. }) {
+            tracing::error!(reason, "the node stops serving");
+            *health = Health::Stopped {
+                reason: reason.to_owned(),
+            };
+            self.stopped.store(true, Ordering::SeqCst);
+            self.serving.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether outside work is taken.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages between entities go on.
+    pub(crate) fn takes_messages(&self) -> bool {
+        !self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// A command's answer on disk, unless it is too old to count.
+    pub(crate) fn command_on_disk(&self, id: u128) -> Result<Option<Remembered>, ReadError> {
+        let Some(row) = self.store()?.command(id)? else {
+            return Ok(None);
+        };
+        let remembered = rows::decode_command(&row)?;
+        let forgotten = remembered.recorded_at.plus_millis(self.command_memory_ms) < self.now();
+        Ok((!forgotten).then_some(remembered))
+    }
+
+    /// A record, wherever it is.
+    pub(crate) fn record(
+        &self,
+        partition: PartitionId,
+        index: u64,
+    ) -> Result<(Bytes, Bytes), ReadError> {
+        let stores = self
+            .stores()
+            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
+        if let Some((found, entry)) = stores.journal.tail(partition, index, 1).pop()
+            && found == index
+        {
+            return Ok((entry.entity.clone(), entry.body.clone()));
+        }
+        // Purged from the tail means that history has it.
+        match Store(Arc::clone(&stores.state)).history(partition, index)? {
+            Some(row) => rows::decode_history(&row),
+            None => Err(ReadError::Expired),
+        }
+    }
+
+    pub(crate) fn index_rows(&self, entity: &EntityRef) -> Option<Vec<Row>> {
+        self.host(entity.kind())?.index_rows(entity)
+    }
+
+    /// Lets go of everything, so that the directory can be opened again.
+    pub(crate) fn close(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        let hosts = std::mem::take(&mut *self.hosts.write());
+        for host in &hosts {
+            host.end();
+        }
+        if let Some(stores) = self.stores.write().take() {
+            stores.journal.close();
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Entities as actors: batches, order, durability before replies, passivation, panics, restarts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::support::{Command, Counters, eventually, options, start, start_with};
+use consign_runtime::{AskError, Call, Health, NodeOptions, Wait};
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_comes_with_the_state_that_holds_its_events() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    let asked = world
+        .host
+        .ask("a".into(), Command::Add(5), Call::by("api"))
+        .await
+        .expect("done");
+    assert_eq!(
+        (
+            asked.reply.total,
+            asked.state.total(),
+            asked.state.core.version
+        ),
+        (5, 5, 1)
+    );
+    assert!(!asked.replayed && asked.settled);
+    let read = world
+        .host
+        .read(&"a".into())
+        .expect("reads")
+        .expect("exists");
+    assert_eq!(read.total(), 5);
+    assert_eq!(world.host.read(&"b".into()).expect("reads"), None);
+    let history = world.host.history(&"a".into(), 0, 10).expect("reads");
+    assert_eq!((history.len(), history[0].stamp.by.as_str()), (1, "api"));
+    let refused = world
+        .host
+        .ask("a".into(), Command::Reject, Call::by("api"))
+        .await;
+    assert!(matches!(refused, Err(AskError::Rejected(_))));
+    let wrong = Call {
+        expected_version: Some(7),
+        ..Call::by("api")
+    };
+    let refused = world.host.ask("a".into(), Command::Add(1), wrong).await;
+    assert!(matches!(
+        refused,
+        Err(AskError::VersionMismatch { current: 1 })
+    ));
+    world.node.shutdown().await;
+}
+
+/// A hot entity: everything that waits is one write.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gathers_while_a_write_is_in_flight_becomes_one_batch() {
+    let dir = dir();
+    let options = NodeOptions {
+        permits: 4_096,
+        ..options(dir.path())
+    };
+    let world = start(options).await;
+    let asks: Vec<_> = (0..2_000)
+        .map(|_| {
+            let host = world.host.clone();
+            tokio::spawn(async move {
+                host.ask("hot".into(), Command::Add(1), Call::by("api"))
+                    .await
+            })
+        })
+        .collect();
+    let mut totals = Vec::new();
+    for ask in asks {
+        totals.push(ask.await.expect("runs").expect("done").reply.total);
+    }
+    totals.sort_unstable();
+    assert_eq!(totals, (1..=2_000).collect::<Vec<_>>());
+    let records: u64 = (0..3)
+        .map(|p| world.node.last_index(consign_runtime::PartitionId(p)))
+        .sum();
+    assert!(records < 1_000, "{records} writes for 2,000 commands");
+    assert_eq!(world.counters.committed.load(Ordering::SeqCst), 2_000);
+    world.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_actor_retires_and_no_message_is_lost() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    let callers: Vec<_> = (0..32)
+        .map(|caller| {
+            let host = world.host.clone();
+            tokio::spawn(async move {
+                for round in 0..100 {
+                    let id = format!("e{}", (caller + round) % 7);
+                    host.ask(id, Command::Add(1), Call::by("api"))
+                        .await
+                        .expect("done");
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("all answered");
+    }
+    let total = |id| {
+        world
+            .host
+            .read(&id)
+            .expect("reads")
+            .expect("exists")
+            .total()
+    };
+    assert_eq!((0..7).map(|n| total(format!("e{n}"))).sum::<u64>(), 3_200);
+    eventually("all actors retire", || world.host.resident_actors() == 0).await;
+    world.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entities_talk_until_their_effects_are_confirmed() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    let call = Call {
+        wait: Wait::Settled,
+        ..Call::by("api")
+    };
+    let ping = Command::Ping {
+        to: "b".into(),
+        number: 1,
+    };
+    let asked = world.host.ask("a".into(), ping, call).await.expect("done");
+    assert!(asked.settled && asked.state.core.pings.is_empty());
+    let pinged = world
+        .host
+        .read(&"b".into())
+        .expect("reads")
+        .expect("exists");
+    assert!(pinged.core.pinged.contains(&1));
+    world.node.shutdown().await;
+}
+
+/// Messages between entities are at least once: what is lost is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_effect_is_sent_again_and_patience_ends() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    world.counters.loses_messages.store(true, Ordering::SeqCst);
+    let call = Call {
+        wait: Wait::Settled,
+        settle_timeout: Duration::from_millis(100),
+        ..Call::by("api")
+    };
+    let ping = Command::Ping {
+        to: "b".into(),
+        number: 1,
+    };
+    let asked = world
+        .host
+        .ask("a".into(), ping, call)
+        .await
+        .expect("durable");
+    assert!(!asked.settled && asked.state.core.pings.contains_key(&1));
+    eventually("it is tried again", || {
+        world.counters.performed.load(Ordering::SeqCst) > 1
+    })
+    .await;
+    world.counters.loses_messages.store(false, Ordering::SeqCst);
+    let settled = || {
+        world
+            .host
+            .read(&"a".into())
+            .expect("reads")
+            .expect("exists")
+            .core
+            .pings
+            .is_empty()
+    };
+    eventually("it arrives", settled).await;
+    world.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panicking_command_harms_nobody_else_and_the_third_quarantines() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await
+        .expect("done");
+    for command in [Command::PanicInDecide, Command::PanicInApply] {
+        let panicked = world.host.ask("a".into(), command, Call::by("api")).await;
+        assert!(matches!(panicked, Err(AskError::Panicked)));
+        let asked = world
+            .host
+            .ask("a".into(), Command::Add(1), Call::by("api"))
+            .await
+            .expect("lives on");
+        assert!(
+            asked.state.total() < 10,
+            "nothing of the panicked command is left"
+        );
+    }
+    let panicked = world
+        .host
+        .ask("a".into(), Command::PanicInDecide, Call::by("api"))
+        .await;
+    assert!(matches!(panicked, Err(AskError::Panicked)));
+    let refused = world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await;
+    assert!(matches!(refused, Err(AskError::Quarantined)));
+    assert_eq!(world.host.quarantined(), vec!["a".to_owned()]);
+    // A saga around it gets a final refusal, and so comes to its end.
+    let call = Call {
+        wait: Wait::Settled,
+        ..Call::by("api")
+    };
+    let ping = Command::Ping {
+        to: "a".into(),
+        number: 1,
+    };
+    let asked = world.host.ask("b".into(), ping, call).await.expect("done");
+    assert!(asked.settled);
+    assert_eq!(world.counters.refused.load(Ordering::SeqCst), 1);
+    assert!(world.host.lift_quarantine(&"a".into()));
+    let asked = world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await
+        .expect("lifted");
+    assert_eq!(asked.state.total(), 4);
+    world.node.shutdown().await;
+}
+
+/// A panic within a batch: its neighbours' events and answers stand.
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbours_of_a_panic_in_one_batch_are_answered() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    let asks: Vec<_> = (0..50)
+        .map(|n| {
+            let command = match n {
+                20 => Command::PanicInApply,
+                30 => Command::PanicInDecide,
+                _ => Command::Add(1),
+            };
+            let host = world.host.clone();
+            tokio::spawn(async move { host.ask("a".into(), command, Call::by("api")).await })
+        })
+        .collect();
+    let mut panicked = 0;
+    for ask in asks {
+        panicked += usize::from(matches!(ask.await.expect("runs"), Err(AskError::Panicked)));
+    }
+    assert_eq!(panicked, 2);
+    assert_eq!(
+        world
+            .host
+            .read(&"a".into())
+            .expect("reads")
+            .expect("exists")
+            .total(),
+        48
+    );
+    world.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_actor_restarts_from_its_committed_state() {
+    let dir = dir();
+    let counters = Arc::new(Counters::default());
+    let world = start_with(options(dir.path()), Arc::clone(&counters)).await;
+    counters.panics_in_perform.store(true, Ordering::SeqCst);
+    let ping = Command::Ping {
+        to: "b".into(),
+        number: 1,
+    };
+    let lost = world.host.ask("a".into(), ping, Call::by("api")).await;
+    assert!(matches!(lost, Err(AskError::Unavailable { .. })));
+    counters.panics_in_perform.store(false, Ordering::SeqCst);
+    let settled = || {
+        let state = world
+            .host
+            .read(&"a".into())
+            .expect("reads")
+            .expect("was durable");
+        state.core.pings.is_empty()
+    };
+    eventually("the restarted actor sends its effect", settled).await;
+    let asked = world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await
+        .expect("serves");
+    assert_eq!(asked.state.core.version, 3);
+    world.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_keeps_failing_is_set_aside() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    world
+        .counters
+        .panics_in_perform
+        .store(true, Ordering::SeqCst);
+    let ping = Command::Ping {
+        to: "b".into(),
+        number: 1,
+    };
+    let lost = world.host.ask("a".into(), ping, Call::by("api")).await;
+    assert!(matches!(lost, Err(AskError::Unavailable { .. })));
+    // Every restart finds the effect pending, when somebody wakes it, and fails again.
+    for _ in 0..200 {
+        let call = Call::by("api");
+        let ask = world.host.ask("a".into(), Command::Add(1), call);
+        if matches!(ask.await, Err(AskError::Quarantined)) {
+            assert_eq!(world.host.quarantined(), vec!["a".to_owned()]);
+            world.node.shutdown().await;
+            return;
+        }
+    }
+    panic!("never quarantined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_permits_is_busy() {
+    let dir = dir();
+    let options = NodeOptions {
+        permits: 1,
+        waiting_max: 0,
+        ..options(dir.path())
+    };
+    let world = start(options).await;
+    let permit = world.node.admit().expect("free");
+    let busy = world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await;
+    assert!(matches!(busy, Err(AskError::Busy(busy)) if busy.retry_after_ms > 0));
+    drop(permit);
+    world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await
+        .expect("free again");
+    world.node.shutdown().await;
+    assert!(matches!(world.node.health(), Health::Stopped { .. }));
+    let stopped = world
+        .host
+        .ask("a".into(), Command::Add(1), Call::by("api"))
+        .await;
+    assert!(matches!(stopped, Err(AskError::Stopped { .. })));
+}

@@ -1,0 +1,7 @@
+//! The runtime from outside: a small kind of entity on real stores.
+
+mod actors;
+mod durability;
+mod faults;
+mod support;
+mod upkeep;

@@ -1,0 +1,229 @@
+//! Finds the plan: the smallest set of locations that serves as much as can be served, the nearest
+//! of those, the cheapest of those.
+//!
+//! Exact for one and two locations, and for three where few locations matter; beyond that greedy
+//! (the location that serves most of what is open, then the nearest). Units are conserved: what
+//! is not allotted is short.
+
+use crate::inputs::{Inputs, InputLine};
+
+/// Candidates up to which all sets of three are looked at.
+const TRIPLES_CANDIDATES_MAX: usize = 24;
+
+/// Units of a line from a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Allotment {
+    /// Index of the line in the order.
+    pub line: u32,
+    /// The location's ordinal.
+    pub ordinal: u32,
+    /// Units.
+    pub units: u32,
+}
+
+/// A plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Sourced {
+    /// By line, then in the order in which locations were preferred.
+    pub allotments: Vec<Allotment>,
+    /// (line index, units) that nobody has, or that the split policy forbids to take.
+    pub short: Vec<(u32, u32)>,
+    /// Ordinals of the locations that serve, by rising ordinal.
+    pub locations: Vec<u32>,
+}
+
+/// What orders plans of the same size: nearer first, then cheaper, then lower ordinals.
+type Cost = (u64, i64, Vec<u32>);
+
+/// The best plan, and the best of the others with as many locations.
+pub(crate) struct Found {
+    pub(crate) best: Sourced,
+    pub(crate) runner_up: Option<Sourced>,
+}
+
+/// Decides. The same inputs give the same plan, bit for bit.
+#[must_use]
+pub fn source(inputs: &Inputs) -> Sourced {
+    search(inputs).best
+}
+
+pub(crate) fn search(inputs: &Inputs) -> Found {
+    let useful: Vec<usize> = (0..inputs.candidates.len())
+        .filter(|nth| inputs.lines.iter().any(|line| inputs.could_serve(line, *nth) > 0))
+        .collect();
+    let wanted: u64 = inputs.lines.iter().map(|line| u64::from(line.units)).sum();
+    let whole = inputs.split != consign_domain::order::SplitPolicy::Allow;
+    let single = inputs.split == consign_domain::order::SplitPolicy::SingleLocation;
+    if let Some(found) = smallest_sets(inputs, &useful, wanted, if single { 1 } else { 3 }) {
+        return found;
+    }
+    let all = fill(inputs, &useful);
+    let reach = placed(&all);
+    if single || (whole && reach < wanted) || reach == 0 {
+        return Found { best: nothing(inputs), runner_up: None };
+    }
+    if reach < wanted
+        && let Some(found) = smallest_sets(inputs, &useful, reach, 3)
+    {
+        return found;
+    }
+    Found { best: greedy(inputs, &useful, reach).unwrap_or(all), runner_up: None }
+}
+
+/// Sets of one, two, three candidates, smallest first, that place `target` units.
+fn smallest_sets(inputs: &Inputs, useful: &[usize], target: u64, size_max: usize) -> Option<Found> {
+    let lines_need = lines_need(inputs, useful);
+    if lines_need.iter().sum::<u64>() < target {
+        return None;
+    }
+    for size in 1..=size_max {
+        if size == 3 && useful.len() > TRIPLES_CANDIDATES_MAX {
+            return None;
+        }
+        let mut best: Option<(Cost, Sourced)> = None;
+        let mut second: Option<(Cost, Sourced)> = None;
+        each_set(useful, size, &mut |set| {
+            let cost = cost(inputs, set);
+            if second.as_ref().is_some_and(|(known, _)| cost >= *known)
+                || upper_bound(inputs, set) < target
+            {
+                return;
+            }
+            let plan = fill(inputs, set);
+            if placed(&plan) < target {
+                return;
+            }
+            match &best {
+                Some((known, _)) if cost >= *known => second = Some((cost, plan)),
+                _ => second = best.replace((cost, plan)),
+            }
+        });
+        if let Some((_, best)) = best {
+            return Some(Found { best, runner_up: second.map(|(_, plan)| plan) });
+        }
+    }
+    None
+}
+
+/// What each line could get from all candidates together, were it alone.
+fn lines_need(inputs: &Inputs, useful: &[usize]) -> Vec<u64> {
+    let could = |line: &InputLine| -> u64 {
+        let all = useful.iter().map(|nth| u64::from(inputs.could_serve(line, *nth))).sum::<u64>();
+        all.min(u64::from(line.units))
+    };
+    inputs.lines.iter().map(could).collect()
+}
+
+/// No plan with this set places more.
+fn upper_bound(inputs: &Inputs, set: &[usize]) -> u64 {
+    lines_need(inputs, set).iter().sum()
+}
+
+fn each_set(useful: &[usize], size: usize, look: &mut impl FnMut(&[usize])) {
+    match size {
+        1 => useful.iter().for_each(|a| look(&[*a])),
+        2 => {
+            for (i, a) in useful.iter().enumerate() {
+                useful[i + 1..].iter().for_each(|b| look(&[*a, *b]));
+            }
+        }
+        _ => {
+            for (i, a) in useful.iter().enumerate() {
+                for (j, b) in useful.iter().enumerate().skip(i + 1) {
+                    useful[j + 1..].iter().for_each(|c| look(&[*a, *b, *c]));
+                }
+            }
+        }
+    }
+}
+
+fn cost(inputs: &Inputs, set: &[usize]) -> Cost {
+    let candidates = set.iter().map(|nth| &inputs.candidates[*nth]);
+    let km = candidates.clone().map(|candidate| u64::from(candidate.km)).sum();
+    // No quote is dearer than any quote.
+    let rate = |candidate: &crate::inputs::Candidate| candidate.rate.unwrap_or(i64::MAX / 4);
+    let rates = candidates.clone().map(rate).fold(0, i64::saturating_add);
+    (km, rates, candidates.map(|candidate| candidate.ordinal).collect())
+}
+
+/// The order in which candidates are preferred when units are allotted.
+fn by_preference(inputs: &Inputs, set: &[usize]) -> Vec<usize> {
+    let mut ordered = set.to_vec();
+    ordered.sort_by_key(|nth| cost(inputs, &[*nth]));
+    ordered
+}
+
+/// Allots each line's units within a set: whole to the nearest that has all of it, else split,
+/// nearest first.
+fn fill(inputs: &Inputs, set: &[usize]) -> Sourced {
+    let ordered = by_preference(inputs, set);
+    let mut left = inputs.available.clone();
+    let mut plan = Sourced::default();
+    let width = inputs.candidates.len();
+    for line in &inputs.lines {
+        let mut open = line.units;
+        let can = |left: &[u32], nth: usize| {
+            if !inputs.may_serve(line, nth) {
+                return 0;
+            }
+            let of_part = |(sku, per_unit): &(u32, u32)| {
+                left.get(*sku as usize * width + nth).copied().unwrap_or(0) / (*per_unit).max(1)
+            };
+            line.parts.iter().map(of_part).min().unwrap_or(0)
+        };
+        let whole = ordered.iter().copied().find(|nth| can(&left, *nth) >= line.units);
+        for nth in whole.into_iter().chain(ordered.iter().copied()) {
+            let units = can(&left, nth).min(open);
+            if units == 0 {
+                continue;
+            }
+            for (sku, per_unit) in &line.parts {
+                left[*sku as usize * width + nth] -= units * per_unit;
+            }
+            open -= units;
+            let ordinal = inputs.candidates[nth].ordinal;
+            plan.allotments.push(Allotment { line: line.line, ordinal, units });
+        }
+        if open > 0 {
+            plan.short.push((line.line, open));
+        }
+    }
+    plan.locations = plan.allotments.iter().map(|allotment| allotment.ordinal).collect();
+    plan.locations.sort_unstable();
+    plan.locations.dedup();
+    plan
+}
+
+/// Adds the location that places most, then the nearest, until `target` units are placed.
+fn greedy(inputs: &Inputs, useful: &[usize], target: u64) -> Option<Sourced> {
+    let mut set: Vec<usize> = Vec::new();
+    let mut plan = Sourced::default();
+    while placed(&plan) < target {
+        let mut best: Option<((std::cmp::Reverse<u64>, Cost), usize, Sourced)> = None;
+        for nth in useful.iter().copied().filter(|nth| !set.contains(nth)) {
+            let mut with = set.clone();
+            with.push(nth);
+            let next = fill(inputs, &with);
+            let key = (std::cmp::Reverse(placed(&next)), cost(inputs, &[nth]));
+            if best.as_ref().is_none_or(|(known, ..)| key < *known) {
+                best = Some((key, nth, next));
+            }
+        }
+        let (_, nth, next) = best?;
+        if placed(&next) <= placed(&plan) {
+            return None;
+        }
+        set.push(nth);
+        plan = next;
+    }
+    Some(plan)
+}
+
+fn placed(plan: &Sourced) -> u64 {
+    plan.allotments.iter().map(|allotment| u64::from(allotment.units)).sum()
+}
+
+fn nothing(inputs: &Inputs) -> Sourced {
+    let short = inputs.lines.iter().filter(|line| line.units > 0).map(|line| (line.line, line.units));
+    Sourced { short: short.collect(), ..Sourced::default() }
+}

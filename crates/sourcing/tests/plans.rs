@@ -1,0 +1,179 @@
+//! Plans against brute force: never more than there is, never a unit lost, never one location too many.
+
+use consign_domain::order::SplitPolicy;
+use consign_sourcing::{Candidate, Fate, InputLine, Inputs, Sourced, explain, source};
+use proptest::prelude::*;
+
+const SKUS: u32 = 3;
+
+fn inputs() -> impl Strategy<Value = Inputs> {
+    let line = (1_u32..6, proptest::collection::vec((0..SKUS, 1_u32..3), 1..3), proptest::option::weighted(0.1, 0_u32..5));
+    let candidate = (0_u32..4, proptest::option::of(0_i64..3));
+    let split = prop_oneof![
+        4 => Just(SplitPolicy::Allow),
+        1 => Just(SplitPolicy::ShipComplete),
+        1 => Just(SplitPolicy::SingleLocation)
+    ];
+    (split, proptest::collection::vec(line, 1..4), proptest::collection::vec(candidate, 0..6), any::<u64>()).prop_map(
+        |(split, lines, candidates, noise)| {
+            let lines: Vec<InputLine> = (0..)
+                .zip(lines)
+                .map(|(line, (units, mut parts, only))| {
+                    parts.sort_unstable();
+                    parts.dedup_by_key(|part| part.0);
+                    InputLine { line, units, parts, only }
+                })
+                .collect();
+            let width = candidates.len();
+            let available =
+                (0..SKUS as usize * width).map(|n| ((noise >> (n * 3 % 61)) & 7) as u32).collect();
+            let candidates = (0..).zip(candidates).map(|(ordinal, (km, rate))| Candidate { ordinal, km, rate });
+            let excluded = if noise & 1 == 0 { vec![(0, 0)] } else { vec![] };
+            Inputs { split, lines, candidates: candidates.collect(), available, excluded }
+        },
+    )
+}
+
+fn placed(plan: &Sourced) -> u32 {
+    plan.allotments.iter().map(|allotment| allotment.units).sum()
+}
+
+/// Whether exactly these candidates could serve everything, each line split in any way.
+fn could_serve_all(inputs: &Inputs, set: u32) -> bool {
+    fn place(inputs: &Inputs, set: u32, at: usize, left: &mut [u32]) -> bool {
+        let Some(line) = inputs.lines.get(at) else { return true };
+        split(inputs, set, at, line.units, 0, left)
+    }
+    fn split(inputs: &Inputs, set: u32, at: usize, open: u32, nth: usize, left: &mut [u32]) -> bool {
+        if open == 0 {
+            return place(inputs, set, at + 1, left);
+        }
+        if nth == inputs.candidates.len() {
+            return false;
+        }
+        let line = &inputs.lines[at];
+        let width = inputs.candidates.len();
+        let usable = set >> nth & 1 == 1 && inputs.may_serve(line, nth);
+        let most = if usable {
+            line.parts.iter().map(|(sku, per)| left[*sku as usize * width + nth] / per).min().unwrap_or(0).min(open)
+        } else {
+            0
+        };
+        (0..=most).rev().any(|units| {
+            let take = |left: &mut [u32], sign: i64| {
+                for (sku, per) in &line.parts {
+                    let cell = &mut left[*sku as usize * width + nth];
+                    *cell = u32::try_from(i64::from(*cell) + sign * i64::from(units * per)).expect("in range");
+                }
+            };
+            take(left, -1);
+            let works = split(inputs, set, at, open - units, nth + 1, left);
+            take(left, 1);
+            works
+        })
+    }
+    place(inputs, set, 0, &mut inputs.available.clone())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_plan_takes_only_what_there_is_and_loses_no_unit(inputs in inputs()) {
+        let plan = source(&inputs);
+        for line in &inputs.lines {
+            let got: u32 = plan.allotments.iter().filter(|a| a.line == line.line).map(|a| a.units).sum();
+            let short: u32 = plan.short.iter().filter(|(of, _)| *of == line.line).map(|(_, units)| units).sum();
+            prop_assert_eq!(got + short, line.units);
+        }
+        let width = inputs.candidates.len();
+        let mut used = vec![0_u32; inputs.available.len()];
+        for allotment in &plan.allotments {
+            let line = &inputs.lines[allotment.line as usize];
+            let nth = allotment.ordinal as usize;
+            prop_assert!(inputs.may_serve(line, nth));
+            for (sku, per) in &line.parts {
+                used[*sku as usize * width + nth] += allotment.units * per;
+            }
+        }
+        prop_assert!(used.iter().zip(&inputs.available).all(|(used, there)| used <= there));
+    }
+
+    #[test]
+    fn split_policies_hold(inputs in inputs()) {
+        let plan = source(&inputs);
+        match inputs.split {
+            SplitPolicy::Allow => {}
+            SplitPolicy::ShipComplete => prop_assert!(plan.short.is_empty() || plan.allotments.is_empty()),
+            SplitPolicy::SingleLocation => {
+                prop_assert!(plan.short.is_empty() || plan.allotments.is_empty());
+                prop_assert!(plan.locations.len() <= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn one_location_serves_where_one_can(inputs in inputs()) {
+        let one_can = (0..inputs.candidates.len()).any(|nth| could_serve_all(&inputs, 1 << nth));
+        let plan = source(&inputs);
+        prop_assert_eq!(one_can, plan.short.is_empty() && plan.locations.len() == 1);
+    }
+
+    /// Lines that share SKUs may be filled in an order that needs one location more; plain lines of
+    /// their own never are.
+    #[test]
+    fn plain_lines_are_served_by_as_few_locations_as_can_be(mut inputs in inputs()) {
+        for (nth, line) in inputs.lines.iter_mut().enumerate() {
+            line.parts = vec![(nth as u32, 1)];
+        }
+        let fewest = (0_u32..1 << inputs.candidates.len())
+            .filter(|set| could_serve_all(&inputs, *set))
+            .map(u32::count_ones)
+            .min();
+        let plan = source(&inputs);
+        if let Some(fewest) = fewest && inputs.split == SplitPolicy::Allow {
+            prop_assert!(plan.short.is_empty());
+            prop_assert_eq!(plan.locations.len() as u32, fewest);
+        }
+    }
+
+    #[test]
+    fn the_explanation_is_the_decision_again(inputs in inputs()) {
+        let explanation = explain(&inputs);
+        prop_assert_eq!(&explanation.plan, &source(&inputs));
+        prop_assert_eq!(explanation.candidates.len(), inputs.candidates.len());
+        let chosen: u32 = explanation.candidates.iter().map(|c| match c.fate {
+            Fate::Chosen { units } => units,
+            _ => 0,
+        }).sum();
+        prop_assert_eq!(chosen, placed(&explanation.plan));
+    }
+}
+
+fn three_shops(available: [u32; 3]) -> Inputs {
+    let candidate = |ordinal, km, rate| Candidate { ordinal, km, rate: Some(rate) };
+    Inputs {
+        split: SplitPolicy::Allow,
+        lines: vec![InputLine { line: 0, units: 4, parts: vec![(0, 1)], only: None }],
+        candidates: vec![candidate(0, 90, 500), candidate(1, 10, 500), candidate(2, 10, 400)],
+        available: available.to_vec(),
+        excluded: vec![],
+    }
+}
+
+#[test]
+fn nearest_then_cheapest_and_everyone_hears_why() {
+    let explanation = explain(&three_shops([4, 4, 4]));
+    let fates: Vec<Fate> = explanation.candidates.iter().map(|candidate| candidate.fate).collect();
+    assert_eq!(fates, [Fate::Farther, Fate::Dearer, Fate::Chosen { units: 4 }]);
+    assert_eq!(explanation.runner_up.expect("another could").locations, [1]);
+}
+
+#[test]
+fn a_line_is_split_only_when_nobody_has_all_of_it() {
+    assert_eq!(source(&three_shops([4, 3, 0])).locations, [0]);
+    let plan = source(&three_shops([3, 3, 0]));
+    assert_eq!((plan.locations.as_slice(), plan.allotments[0].ordinal, plan.allotments[0].units), (&[0, 1][..], 1, 3));
+    let plan = source(&three_shops([1, 1, 1]));
+    assert_eq!((plan.locations.len(), plan.short.as_slice()), (3, &[(0, 1)][..]));
+}
