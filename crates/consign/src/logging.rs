@@ -1,17 +1,41 @@
-//! Structured logs on standard error: text on a terminal, JSON elsewhere. `CONSIGN_LOG` filters,
-//! in the syntax of `tracing` (`info`, `consign_journal=debug`).
+//! Where the log goes: stderr, so that stdout stays what the user asked for.
 
-use std::io::IsTerminal;
+use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging; `default` is the filter when `CONSIGN_LOG` is not set.
-pub fn start(default: &str) {
-    let filter = EnvFilter::try_from_env("CONSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        builder.init();
-    } else {
-        builder.json().flatten_event(true).init();
-    }
+use crate::exit::Failure;
+use crate::settings::{LogFormat, LogSettings};
+
+/// Installs the process's log. `RUST_LOG` is not read: one setting decides, `log.level`.
+///
+/// # Errors
+/// When `log.level` is not a level or a list of `target=level`.
+pub(crate) fn install(settings: &LogSettings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.level).map_err(|error| {
+        Failure::usage(anyhow::anyhow!("log.level = {:?}: {error}", settings.level))
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let on_terminal = std::io::stderr().is_terminal();
+    let as_json = match settings.format {
+        LogFormat::Auto => !on_terminal,
+        LogFormat::Json => true,
+        LogFormat::Pretty => false,
+    };
+    let installed = match as_json {
+        true => {
+            let layer = layer.json().flatten_event(true).with_current_span(true);
+            registry.with(layer).try_init()
+        }
+        false => {
+            let layer = layer.with_ansi(on_terminal);
+            registry.with(layer).try_init()
+        }
+    };
+    // A second call, as in tests, keeps the first log.
+    drop(installed);
+    Ok(())
 }

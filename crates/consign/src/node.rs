@@ -1,106 +1,166 @@
-//! A running node: the service behind its listener, and the way to its end.
+//! One node in this process: the service, its HTTP interface, its admin socket.
+//!
+//! In: [`Settings`]. Out: a node that serves until it is told to stop, or until its storage fails:
+//! then it refuses for a moment, so that clients hear why, and ends with an error (L2: nothing is
+//! acknowledged after a failed write).
 
-use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use consign_gateway::GatewayOptions;
 use consign_orchestrator::{Consign, Readiness};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::admin::AdminSocket;
+use crate::exit::Failure;
+use crate::settings::Settings;
 
-/// How often a serving node looks whether its journal still works.
-const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the node's health is looked at.
+const HEALTH_EVERY: Duration = Duration::from_millis(200);
+/// How long a node with failed storage goes on refusing before its process ends.
+const REFUSE_FOR: Duration = Duration::from_secs(2);
+/// Upper bounds of the buckets of every histogram of seconds.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
 
 /// A node that serves.
-pub struct Running {
-    /// The service, for commands of this process.
-    pub service: Consign,
-    /// Where it listens.
-    pub address: SocketAddr,
-    stop: CancellationToken,
+pub(crate) struct RunningNode {
+    consign: Consign,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
+    admin: Option<AdminSocket>,
 }
 
-impl Running {
-    /// Opens the data directory and starts to serve.
+impl RunningNode {
+    /// Opens the data directory, recovers, and listens. Must run inside a tokio runtime.
     ///
     /// # Errors
-    /// When the data cannot be opened or the port is taken.
-    pub async fn start(config: &Config) -> anyhow::Result<Running> {
-        let data = config.node.data.display().to_string();
-        let service =
-            Consign::open(config.service()).await.with_context(|| format!("cannot open the data in {data}"))?;
-        let wanted = SocketAddr::new(config.http.address, config.http.port);
-        let listener =
-            TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
-        let address = listener.local_addr().context("cannot tell the port")?;
-        let router = consign_gateway::router(service.clone(), GatewayOptions::default());
-        let stop = CancellationToken::new();
-        let stopping = stop.clone();
-        let server = tokio::spawn(consign_gateway::serve(listener, router, async move {
-            stopping.cancelled().await;
-        }));
-        Ok(Running { service, address, stop, server })
+    /// When the address is taken, or the data cannot be opened.
+    pub(crate) async fn start(settings: &Settings) -> anyhow::Result<RunningNode> {
+        let asked = SocketAddr::new(settings.server.address, settings.server.port);
+        // Before the data is opened: a port that is taken is found at once, not after a recovery.
+        let listener = TcpListener::bind(asked)
+            .await
+            .with_context(|| format!("cannot listen on {asked}"))?;
+        let address = listener.local_addr()?;
+        let metrics = metrics_handle()?;
+        let data = &settings.storage.data;
+        let consign = Consign::open(settings.consign())
+            .await
+            .with_context(|| format!("cannot open {}", data.display()))?;
+        let admin = match AdminSocket::open(data, consign.clone()) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::warn!("no online backups: {error:#}");
+                None
+            }
+        };
+        let options = GatewayOptions {
+            metrics: Some(metrics),
+            ..settings.gateway()
+        };
+        let router = consign_gateway::router(consign.clone(), options);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let until = async {
+            // A dropped sender means the same as a sent word: stop.
+            let _ = stopped.await;
+        };
+        let server = tokio::spawn(consign_gateway::serve(listener, router, until));
+        Ok(RunningNode {
+            consign,
+            address,
+            stop,
+            server,
+            admin,
+        })
     }
 
-    /// Where it is reached.
-    #[must_use]
-    pub fn url(&self) -> String {
+    /// Where it serves, for people and for `--target`.
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Serves until a signal comes or the journal fails.
+    /// Serves until `ended` is done or storage fails, then stops in order.
     ///
     /// # Errors
-    /// When the journal failed: nothing was acknowledged since, and the reason is told.
-    pub async fn until_stopped(self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-        let failed = async {
-            loop {
-                if let Readiness::NotReady { reason } = self.service.readiness() {
-                    return reason;
-                }
-                tokio::time::sleep(HEALTH_INTERVAL).await;
-            }
-        };
+    /// When storage failed: the reason.
+    pub(crate) async fn run_until(self, ended: impl Future<Output = ()>) -> Result<(), Failure> {
         let failure = tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
-            reason = failed => Some(reason),
+            () = ended => None,
+            reason = self.failed() => Some(reason),
         };
-        if let Some(reason) = failure {
-            tracing::error!(reason, "consign stops serving: what was not acknowledged is to be retried after a restart");
-            self.stop.cancel();
-            anyhow::bail!("stopped serving: {reason}");
+        if let Some(reason) = &failure {
+            tracing::error!(reason, "storage failed; refusing, then stopping");
+            tokio::time::sleep(REFUSE_FOR).await;
         }
-        tracing::info!("told to stop: finishing what is in flight");
-        self.stop().await
+        self.stop().await?;
+        match failure {
+            None => Ok(()),
+            Some(reason) => Err(Failure::Stopped(reason)),
+        }
     }
 
-    /// Takes no more requests, lets open ones end, writes a last checkpoint.
+    /// Done when the node can serve no more.
+    async fn failed(&self) -> String {
+        loop {
+            tokio::time::sleep(HEALTH_EVERY).await;
+            if let Readiness::NotReady { reason } = self.consign.readiness() {
+                return reason;
+            }
+        }
+    }
+
+    /// Lets open requests end, then writes a last checkpoint.
     ///
     /// # Errors
-    /// When the server task broke.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        self.server.await.context("the server task broke")?.context("the server broke")?;
-        self.service.shutdown().await;
-        Ok(())
+    /// When the server had failed.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // The server may have ended by itself; then nobody listens.
+        let _ = self.stop.send(());
+        let served = self.server.await;
+        if let Some(admin) = self.admin {
+            admin.close();
+        }
+        self.consign.shutdown().await;
+        served
+            .context("the server failed")?
+            .context("the server failed")
     }
 }
 
-/// Tells, in one line on standard output, where the node is reached.
+/// The process's metrics; installed once, also when a process runs several nodes after another.
+fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .install_recorder()?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// Catches SIGINT and SIGTERM from now on; the future is done at the first of them. Call it before
+/// telling anyone that the node serves: whoever hears that may send a signal at once.
 ///
 /// # Errors
-/// When standard output is closed.
-pub fn announce(url: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    writeln!(out, "consign is serving on {url}").and_then(|()| out.flush()).context("cannot write to standard output")
+/// When the system refuses the handlers.
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("told to stop; letting open requests end");
+    })
 }

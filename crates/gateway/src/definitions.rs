@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use compact_str::CompactString;
-use consign_domain::catalogue::CatalogueRejection;
 use consign_domain::ids::InvalidId;
 use consign_orchestrator::Put;
 use serde::Serialize;
@@ -11,16 +10,6 @@ use serde::Serialize;
 use crate::answer;
 use crate::fields::{At, Faults};
 use crate::problem::Problem;
-
-/// What the catalogue says against a definition.
-#[must_use]
-pub fn rejected(rejection: CatalogueRejection) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        rejection.to_string(),
-    )
-}
 
 /// The name in the path; the body may repeat it, and must not contradict it.
 pub fn name<T: std::str::FromStr<Err = InvalidId>>(

@@ -188,24 +188,33 @@ async fn read(
     blocking(move || gateway.consign.events_after(&cursor, limit)).await
 }
 
-async fn page(gateway: Gateway, cursor: EventCursor, limit: usize) -> Answered {
-    let page = read(&gateway, cursor, limit).await?;
-    let mut events = Vec::with_capacity(page.events.len());
-    for happened in &page.events {
-        events.push(recorded(
-            Some(happened),
-            happened.version,
-            &happened.stamp,
-            &happened.kind,
-        )?);
+async fn page(gateway: Gateway, mut cursor: EventCursor, limit: usize) -> Answered {
+    let mut events = Vec::new();
+    loop {
+        let page = read(&gateway, cursor.clone(), limit).await?;
+        // Records that hold no event move the cursor only; an empty page says that there is no more.
+        let stands_still = page.cursor == cursor;
+        cursor = page.cursor;
+        // Every partition gives at least a record, so there may be more events than were asked for.
+        for happened in page.events.iter().take(limit) {
+            events.push(recorded(
+                Some(happened),
+                happened.version,
+                &happened.stamp,
+                &happened.kind,
+            )?);
+            cursor = happened.cursor.clone();
+        }
+        if !events.is_empty() || stands_still {
+            return answer::json(
+                StatusCode::OK,
+                &EventsBody {
+                    events,
+                    next_cursor: cursor.to_string(),
+                },
+            );
+        }
     }
-    answer::json(
-        StatusCode::OK,
-        &EventsBody {
-            events,
-            next_cursor: page.cursor.to_string(),
-        },
-    )
 }
 
 /// One open stream.
@@ -238,8 +247,10 @@ impl Reader {
             }
             // Marked as seen before reading: what is committed during the read wakes it again.
             self.commits.borrow_and_update();
+            let stands_still;
             match read(&self.gateway, self.cursor.clone(), EVENTS_PER_READ).await {
                 Ok(page) => {
+                    stands_still = page.cursor == self.cursor;
                     self.cursor = page.cursor;
                     self.waiting = page.events.into_iter();
                 }
@@ -249,7 +260,8 @@ impl Reader {
                     return Some(Event::default().event("problem").data(text));
                 }
             }
-            if self.waiting.len() == 0 && self.commits.changed().await.is_err() {
+            // Only when there is nothing left to read is there something to wait for.
+            if stands_still && self.commits.changed().await.is_err() {
                 return None;
             }
         }

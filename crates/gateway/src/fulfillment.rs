@@ -22,8 +22,9 @@ use crate::fields::{At, CODE_BYTES_MAX, Faults, TEXT_BYTES_MAX};
 use crate::gateway::Gateway;
 use crate::orders::changes::dated;
 use crate::orders::dto::{LineName, Nothing};
-use crate::orders::parse::line_index;
+use crate::orders::line_name::line_index;
 use crate::orders::render_work::{FulfillmentOrderBody, ShipmentBody};
+use crate::orders::routes::settled_status;
 use crate::paging::{self, Asked};
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
@@ -183,7 +184,8 @@ fn answered(outcome: &OrderOutcome, number: u32, shipped: bool) -> Result<Respon
             .and_then(|number| order.shipment(*number));
         body.shipment = made.map(|shipment| ShipmentBody::of(order, shipment));
     }
-    let response = answer::versioned(StatusCode::OK, order.version, &body)?;
+    let status = settled_status(outcome, StatusCode::OK);
+    let response = answer::versioned(status, order.version, &body)?;
     Ok(answer::replayed(response, outcome.replayed))
 }
 

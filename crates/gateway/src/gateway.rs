@@ -1,6 +1,6 @@
 //! What every handler shares: the service, the options, the bounds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use consign_orchestrator::Consign;
@@ -64,6 +64,14 @@ impl Gateway {
             batches: Bound::new("batches", limits::BATCHES_MAX),
             event_streams: Bound::new("event streams", limits::EVENT_STREAMS_MAX),
         }))
+    }
+}
+
+impl Gateway {
+    /// A look at the state that does not keep it.
+    #[must_use]
+    pub fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::problem::Problem;
 
 /// The largest body of one request. An order of 2,000 lines fits.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a refused body that are read and thrown away, so that its client hears the refusal.
+pub const DISCARDED_BYTES_MAX: usize = 8 << 20;
 /// Bytes of bodies held for all requests at once.
 pub const BODIES_BYTES_MAX: usize = 64 << 20;
 /// The longest line of a batch.
@@ -46,8 +48,11 @@ pub const SHED_RETRY_MS: u64 = 1_000;
 
 /// A number of things under way, with a bound.
 #[derive(Clone, Debug)]
-pub struct Bound {
-    taken: Arc<AtomicUsize>,
+pub struct Bound(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    taken: AtomicUsize,
     most: usize,
     what: &'static str,
 }
@@ -56,11 +61,11 @@ impl Bound {
     /// At most `most` of `what`.
     #[must_use]
     pub fn new(what: &'static str, most: usize) -> Bound {
-        Bound {
-            taken: Arc::default(),
+        Bound(Arc::new(Counted {
+            taken: AtomicUsize::new(0),
             most,
             what,
-        }
+        }))
     }
 
     /// Takes `count`, given back when the answer is dropped.
@@ -68,42 +73,59 @@ impl Bound {
     /// # Errors
     /// 429 when the bound would be passed.
     pub fn take(&self, count: usize) -> Result<Taken, Problem> {
-        let before = self.taken.fetch_add(count, Ordering::Relaxed);
-        let taken = Taken {
-            taken: Arc::clone(&self.taken),
-            count,
+        let mut taken = Taken {
+            bound: self.clone(),
+            count: 0,
         };
-        if before.saturating_add(count) > self.most {
-            return Err(Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_requests",
-                format!(
-                    "more than {} {} are under way; nothing was done, send the request again later",
-                    self.most, self.what
-                ),
-            )
-            .retry_after(SHED_RETRY_MS));
-        }
+        taken.grow(count)?;
         Ok(taken)
     }
 
     /// How many are taken now.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn refusal(&self) -> Problem {
+        let Counted { most, what, .. } = &*self.0;
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            format!("more than {most} {what} are under way; nothing was done, send the request again later"),
+        )
+        .retry_after(SHED_RETRY_MS)
     }
 }
 
 /// Part of a bound that is in use.
 #[derive(Debug)]
 pub struct Taken {
-    taken: Arc<AtomicUsize>,
+    bound: Bound,
     count: usize,
+}
+
+impl Taken {
+    /// Takes `more` of the same.
+    ///
+    /// # Errors
+    /// 429 when the bound would be passed; what was taken before stays taken.
+    pub fn grow(&mut self, more: usize) -> Result<(), Problem> {
+        let counted = &self.bound.0;
+        let before = counted.taken.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > counted.most {
+            counted.taken.fetch_sub(more, Ordering::Relaxed);
+            return Err(self.bound.refusal());
+        }
+        self.count += more;
+        Ok(())
+    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.taken.fetch_sub(self.count, Ordering::Relaxed);
+        self.bound.0.taken.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -121,7 +143,9 @@ mod tests {
             (429, Some(SHED_RETRY_MS))
         );
         assert_eq!(bound.taken(), 2);
-        let one = bound.take(1).expect("room");
+        let mut one = bound.take(1).expect("room");
+        assert!(one.grow(1).is_err());
+        assert_eq!(bound.taken(), 3);
         drop((two, one));
         assert_eq!(bound.taken(), 0);
     }

@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::{EdgeLayer, no_route};
 use crate::gateway::{Gateway, GatewayOptions};
+use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
     batch, carriers, events, fulfillment, inventory, locations, operations, products, returns,
@@ -96,6 +97,8 @@ pub fn document() -> Document {
 /// All of the gateway: every route behind the edge.
 pub fn router(consign: Consign, options: GatewayOptions) -> Router {
     let edge = EdgeLayer::new(&options);
+    let gateway = Gateway::new(consign, options);
+    keep_metrics(&gateway);
     let (routes, document) = described().split_for_parts();
     let page: Router<Gateway> = SwaggerUi::new("/docs")
         .config(Config::from("/openapi.json").try_it_out_enabled(true))
@@ -113,7 +116,7 @@ pub fn router(consign: Consign, options: GatewayOptions) -> Router {
         .route("/openapi.json", get(serve_document))
         .merge(page)
         .fallback(|method: Method, uri: Uri| async move { no_route(&method, uri.path()) })
-        .with_state(Gateway::new(consign, options))
+        .with_state(gateway)
         .layer(edge)
 }
 

@@ -1,5 +1,7 @@
 //! What operators ask: alive, ready, metrics.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -11,6 +13,9 @@ use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemBody};
 use crate::process::ProcessFigures;
+
+/// How often histograms are folded.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// A plain status.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -54,4 +59,22 @@ pub async fn metrics(State(gateway): State<Gateway>) -> Response {
     ProcessFigures::read().render(&mut text);
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(CONTENT_TYPE, media_type)], text).into_response()
+}
+
+/// Folds what histograms have gathered, every few seconds, as long as the gateway lives: what
+/// nobody scrapes would pile up without end (L8).
+pub fn keep_metrics(gateway: &Gateway) {
+    let (Some(handle), Ok(runtime)) = (
+        gateway.options.metrics.clone(),
+        tokio::runtime::Handle::try_current(),
+    ) else {
+        return;
+    };
+    let gateway = gateway.downgrade();
+    runtime.spawn(async move {
+        while gateway.strong_count() > 0 {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            handle.run_upkeep();
+        }
+    });
 }

@@ -21,8 +21,9 @@ use crate::fulfillment::{LineQuantityDto, line_quantities};
 use crate::gateway::Gateway;
 use crate::orders::changes::dated;
 use crate::orders::dto::LineName;
-use crate::orders::parse::line_index;
+use crate::orders::line_name::line_index;
 use crate::orders::render_work::ReturnBody;
+use crate::orders::routes::settled_status;
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 
@@ -107,6 +108,7 @@ fn find(gateway: &Gateway, id: &str) -> Result<(Arc<Order>, u32), Problem> {
 
 fn answered(outcome: &OrderOutcome, number: u32, status: StatusCode) -> Result<Response, Problem> {
     let body = AloneBody::of(&outcome.order, number)?;
+    let status = settled_status(outcome, status);
     let response = answer::versioned(status, outcome.order.version, &body)?;
     Ok(answer::replayed(response, outcome.replayed))
 }

@@ -2,6 +2,7 @@
 //! code on every route.
 
 use axum::http::StatusCode;
+use consign_domain::catalogue::CatalogueRejection;
 use consign_domain::location::LocationRejection;
 use consign_domain::order::OrderRejection;
 use consign_orchestrator::ServiceError;
@@ -19,7 +20,7 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::Order(rejection) => order(rejection),
             ServiceError::Location(rejection) => location(rejection),
-            ServiceError::Catalogue(rejection) => crate::definitions::rejected(rejection),
+            ServiceError::Catalogue(rejection) => catalogue(rejection),
             ServiceError::Carrier(rejection) => {
                 Problem::new(StatusCode::CONFLICT, "carrier_refused", rejection.to_string())
             }
@@ -76,16 +77,18 @@ impl From<ServiceError> for Problem {
                 "the cursor points before what is kept; start from `since=beginning` or `since=now`",
             ),
             ServiceError::CursorInvalid => cursor_invalid(),
-            ServiceError::Storage(reason) => {
-                tracing::error!(%reason, "storage failed under a request");
-                Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "storage_failed",
-                    "a stored record could not be read; report the request id",
-                )
-            }
+            ServiceError::Storage(reason) => storage(&reason),
         }
     }
+}
+
+fn storage(reason: &str) -> Problem {
+    tracing::error!(reason, "storage failed under a request");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "storage_failed",
+        "a stored record could not be read; report the request id",
+    )
 }
 
 /// 400 for a cursor that no list of this gateway gave.
@@ -98,12 +101,51 @@ pub fn cursor_invalid() -> Problem {
     )
 }
 
+/// 422 for a field that the domain refuses.
 fn invalid(pointer: &str, code: &str) -> Problem {
     Problem::validation(vec![FieldError {
         pointer: pointer.to_owned(),
         code: code.to_owned().into(),
-        detail: code.replace('_', " "),
+        detail: sentence(code).map_or_else(|| code.replace('_', " "), str::to_owned),
     }])
+}
+
+/// What a code of the domain means, for people.
+fn sentence(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "duplicate" => "is there twice; name each once",
+        "empty" => "must not be empty",
+        "exceeds_total" => "takes away more than there is to pay",
+        "in_the_future" => "lies in the future",
+        "in_the_past" => "lies in the past",
+        "more_than_on_hand" => "is more than what is on hand",
+        "not_a_country" | "invalid_country" => {
+            "must be an ISO 3166-1 code of two upper-case letters"
+        }
+        "not_lower" => "must be less than it is now; to have more, add a line",
+        "not_stocked" => "must be a stocked product",
+        "only_for_bundles" => "only a bundle has components",
+        "out_of_range" => "is out of range",
+        "same_location" => "must be another location",
+        "too_long" => "is too long",
+        "too_many" | "too_many_lines" | "too_many_locations" | "too_many_returns" => "are too many",
+        "total_out_of_range" => "makes the order's total too large",
+        "unknown_currency" => "must be an ISO 4217 code in upper case",
+        "unknown_service" => "is not among the carrier's services",
+        "unknown_sku" => "is not in the catalogue; define it with PUT /v1/products/{sku}",
+        "unknown_location" => "is not defined; define it with PUT /v1/locations/{id}",
+        "unknown_zone" => "is not among the carrier's zones",
+        _ => return None,
+    })
+}
+
+fn catalogue(rejection: CatalogueRejection) -> Problem {
+    match rejection {
+        CatalogueRejection::Invalid { pointer, code } => invalid(&pointer, &code),
+        CatalogueRejection::VersionMismatch { current } => {
+            ServiceError::VersionMismatch { current }.into()
+        }
+    }
 }
 
 fn order(rejection: OrderRejection) -> Problem {
@@ -152,5 +194,96 @@ fn location(rejection: LocationRejection) -> Problem {
                 .with("available", available)
         }
         LocationRejection::NoHold { hold } => Problem::not_found("hold", hold.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consign_domain::ids::OrderId;
+
+    use super::*;
+
+    fn cases() -> Vec<(ServiceError, u16, &'static str)> {
+        let nothing = OrderRejection::NotFound {
+            kind: "fulfillment order".into(),
+            name: "9".into(),
+        };
+        let late = OrderRejection::TooLate {
+            what: "the address".into(),
+            state: "shipped".into(),
+        };
+        let invalid = CatalogueRejection::Invalid {
+            pointer: "/sku".into(),
+            code: "unknown_sku".into(),
+        };
+        vec![
+            (OrderRejection::Unknown.into(), 404, "order_not_found"),
+            (OrderRejection::Exists.into(), 409, "order_exists"),
+            (nothing.into(), 404, "fulfillment_order_not_found"),
+            (late.into(), 409, "too_late"),
+            (invalid.into(), 422, "validation_failed"),
+            (
+                CatalogueRejection::VersionMismatch { current: 3 }.into(),
+                412,
+                "version_mismatch",
+            ),
+            (
+                ServiceError::Busy {
+                    retry_after_ms: 250,
+                },
+                429,
+                "busy",
+            ),
+            (
+                ServiceError::KeyReused {
+                    entity: "A-1".into(),
+                },
+                409,
+                "idempotency_key_reused",
+            ),
+            (
+                ServiceError::Unknown {
+                    reason: "no quorum".into(),
+                },
+                503,
+                "outcome_unknown",
+            ),
+            (
+                ServiceError::Stopped {
+                    reason: "the disk failed".into(),
+                },
+                503,
+                "not_serving",
+            ),
+            (ServiceError::CursorExpired, 410, "cursor_expired"),
+            (ServiceError::CursorInvalid, 400, "cursor_invalid"),
+        ]
+    }
+
+    #[test]
+    fn refusals_have_their_status() {
+        for (error, status, code) in cases() {
+            let problem = Problem::from(error);
+            assert_eq!(
+                (problem.status.as_u16(), problem.code.as_ref()),
+                (status, code)
+            );
+            let again = matches!(status, 429 | 503);
+            assert_eq!(problem.retry_after_ms.is_some(), again, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_taken_name_says_who_has_it() {
+        let problem = Problem::from(ServiceError::ExternalIdTaken {
+            channel: "web".into(),
+            external_id: "536365".into(),
+            order: OrderId::new("A-1").expect("valid"),
+        });
+        assert_eq!(
+            (problem.status.as_u16(), problem.code.as_ref()),
+            (409, "external_id_taken")
+        );
+        assert_eq!(problem.members, [("order", "A-1".into())]);
     }
 }

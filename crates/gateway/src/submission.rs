@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::call::{RequestId, body_id, call_of};
 use crate::gateway::Gateway;
 use crate::json_body;
-use crate::limits::{BODY_BYTES_MAX, Taken};
+use crate::limits::{BODY_BYTES_MAX, DISCARDED_BYTES_MAX, Taken};
 use crate::problem::Problem;
 
 /// A body of type `T` and what came beside it.
@@ -52,11 +52,12 @@ async fn read_json(
     headers: &HeaderMap,
     mut body: Body,
     gateway: &Gateway,
-) -> Result<(Bytes, Option<Taken>), Problem> {
+) -> Result<(Bytes, Taken), Problem> {
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+        discard(&mut body).await;
         return Err(too_large());
     }
     let chunked = length.is_none() && !body.is_end_stream();
@@ -64,23 +65,15 @@ async fn read_json(
         && let Some(content_type) = headers.get(CONTENT_TYPE)
         && !content_type.to_str().is_ok_and(is_json)
     {
+        discard(&mut body).await;
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "the body must be JSON; send it with `Content-Type: application/json`",
         ));
     }
-    // A body of unknown length may become as large as is allowed.
-    let expected = if chunked {
-        BODY_BYTES_MAX
-    } else {
-        length.unwrap_or(0)
-    };
-    let held = if expected > 0 {
-        Some(gateway.bodies.take(expected)?)
-    } else {
-        None
-    };
+    // Only what has arrived counts: a client that announces much and sends nothing blocks nobody.
+    let mut held = gateway.bodies.take(0)?;
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -94,6 +87,7 @@ async fn read_json(
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        held.grow(data.len())?;
         if first.is_empty() && rest.is_none() {
             // Most bodies arrive whole: no copy then.
             first = data;
@@ -102,10 +96,24 @@ async fn read_json(
                 .extend_from_slice(&data);
         }
         if rest.as_ref().map_or(first.len(), BytesMut::len) > BODY_BYTES_MAX {
+            drop((first, rest));
+            discard(&mut body).await;
             return Err(too_large());
         }
     }
     Ok((rest.map_or(first, BytesMut::freeze), held))
+}
+
+/// Reads on without keeping anything, so that a client that is still sending hears why it is
+/// refused. Hanging up on it would break the connection under the answer.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARDED_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
 }
 
 fn too_large() -> Problem {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -67,11 +67,17 @@ impl Journal {
     /// # Errors
     /// When `target` is in use or cannot be written.
     pub fn backup(&self, state: &StateStore, target: &Path) -> Result<BackupManifest, BackupError> {
-        let io = |what, source| BackupError::Io { what, path: target.to_owned(), source };
+        let io = |what, source| BackupError::Io {
+            what,
+            path: target.to_owned(),
+            source,
+        };
         ensure_empty(target)?;
         std::fs::create_dir_all(target).map_err(|source| io("make", source))?;
         let begin = |database: &Database| {
-            database.begin_read().map_err(|error| StoreError::redb("begin a backup")(error.into()))
+            database
+                .begin_read()
+                .map_err(|error| StoreError::redb("begin a backup")(error.into()))
         };
         let (log, rows) = (begin(self.database())?, begin(state.database())?);
         let journal = copy_journal(&log, target, self.partitions())?;
@@ -94,21 +100,34 @@ impl Journal {
 /// # Errors
 /// When the backup is not whole, or `dir` is in use.
 pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError> {
-    let not_whole = |what: String| BackupError::NotABackup { path: backup.to_owned(), what };
+    let not_whole = |what: String| BackupError::NotABackup {
+        path: backup.to_owned(),
+        what,
+    };
     let text = std::fs::read(backup.join(MANIFEST_FILE))
         .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
     let manifest: BackupManifest = serde_json::from_slice(&text)
         .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
     if manifest.format_version != FORMAT_VERSION {
         let (found, supported) = (manifest.format_version, FORMAT_VERSION);
-        return Err(OpenError::FormatVersion { file: MANIFEST_FILE, found, supported }.into());
+        return Err(OpenError::FormatVersion {
+            file: MANIFEST_FILE,
+            found,
+            supported,
+        }
+        .into());
     }
     ensure_empty(dir)?;
-    let io = |what, path: &Path, source| BackupError::Io { what, path: path.to_owned(), source };
+    let io = |what, path: &Path, source| BackupError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(dir).map_err(|source| io("make", dir, source))?;
     for file in [JOURNAL_FILE, STATE_FILE] {
         let to = dir.join(file);
-        std::fs::copy(backup.join(file), &to).map_err(|error| not_whole(format!("{file}: {error}")))?;
+        std::fs::copy(backup.join(file), &to)
+            .map_err(|error| not_whole(format!("{file}: {error}")))?;
         let synced = std::fs::File::open(&to).and_then(|file| file.sync_all());
         synced.map_err(|source| io("sync", &to, source))?;
     }
@@ -125,7 +144,9 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
             let path: PathBuf = dir.join(file);
             std::fs::remove_file(&path).map_err(|source| io("remove", &path, source))?;
         }
-        return Err(not_whole("its rows do not add up to what its manifest says".to_owned()));
+        return Err(not_whole(
+            "its rows do not add up to what its manifest says".to_owned(),
+        ));
     }
     Ok(manifest)
 }
@@ -134,9 +155,21 @@ fn ensure_empty(dir: &Path) -> Result<(), BackupError> {
     let in_use = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(source) => return Err(BackupError::Io { what: "read", path: dir.to_owned(), source }),
+        Err(source) => {
+            return Err(BackupError::Io {
+                what: "read",
+                path: dir.to_owned(),
+                source,
+            });
+        }
     };
-    if in_use { Err(BackupError::NotEmpty { path: dir.to_owned() }) } else { Ok(()) }
+    if in_use {
+        Err(BackupError::NotEmpty {
+            path: dir.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
 }
 
 fn write_manifest(target: &Path, manifest: &BackupManifest) -> Result<(), BackupError> {
@@ -145,14 +178,22 @@ fn write_manifest(target: &Path, manifest: &BackupManifest) -> Result<(), Backup
     let written = std::fs::write(&path, text)
         .and_then(|()| std::fs::File::open(&path)?.sync_all())
         .and_then(|()| std::fs::File::open(target)?.sync_all());
-    written.map_err(|source| BackupError::Io { what: "write", path, source })
+    written.map_err(|source| BackupError::Io {
+        what: "write",
+        path,
+        source,
+    })
 }
 
 fn copied<T>(result: Result<T, redb::Error>) -> Result<T, BackupError> {
     result.map_err(|error| StoreError::redb("copy rows")(error).into())
 }
 
-fn copy_journal(log: &ReadTransaction, target: &Path, partitions: u16) -> Result<Tally, BackupError> {
+fn copy_journal(
+    log: &ReadTransaction,
+    target: &Path,
+    partitions: u16,
+) -> Result<Tally, BackupError> {
     let copy = open_database(target, JOURNAL_FILE, None, COPY_CACHE_BYTES)?;
     crate::format::check(&copy, JOURNAL_FILE, partitions)?;
     let mut tally = Tally::default();
@@ -211,7 +252,11 @@ fn each_journal_row(
     take(&slice)
 }
 
-fn copy_state(rows: &ReadTransaction, target: &Path, partitions: u16) -> Result<Tally, BackupError> {
+fn copy_state(
+    rows: &ReadTransaction,
+    target: &Path,
+    partitions: u16,
+) -> Result<Tally, BackupError> {
     let copy = StateStore::new(open_database(target, STATE_FILE, None, COPY_CACHE_BYTES)?);
     crate::format::check(copy.database(), STATE_FILE, partitions)?;
     let mut tally = Tally::default();
@@ -237,7 +282,9 @@ fn each_state_row(
     mut take: impl FnMut(Table, &[(Vec<u8>, Vec<u8>)]) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {
     for table in Table::ALL {
-        let Some(rows) = known(rows.open_table(table.definition()))? else { continue };
+        let Some(rows) = known(rows.open_table(table.definition()))? else {
+            continue;
+        };
         let mut slice = Vec::new();
         for item in rows.iter()? {
             let (key, value) = item?;
@@ -262,13 +309,17 @@ fn tally(dir: &Path) -> Result<(Tally, Tally), BackupError> {
         for row in slice {
             match row {
                 JournalRow::Row(key, value) => of_journal.add(&key.to_be_bytes(), value),
-                JournalRow::Purged(key, value) => of_journal.add(&key.to_be_bytes(), &value.to_be_bytes()),
+                JournalRow::Purged(key, value) => {
+                    of_journal.add(&key.to_be_bytes(), &value.to_be_bytes())
+                }
             }
         }
         Ok(())
     }))?;
     copied(each_state_row(&begin(&state)?, |_, slice| {
-        slice.iter().for_each(|(key, value)| of_state.add(key, value));
+        slice
+            .iter()
+            .for_each(|(key, value)| of_state.add(key, value));
         Ok(())
     }))?;
     Ok((of_journal, of_state))

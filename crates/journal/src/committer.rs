@@ -93,7 +93,10 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec
         *index += 1;
         row.push(append.partition, *index, &append.entry);
         indexes.push(*index);
-        match last.iter_mut().find(|(partition, _)| *partition == append.partition) {
+        match last
+            .iter_mut()
+            .find(|(partition, _)| *partition == append.partition)
+        {
             Some((_, upto)) => *upto = *index,
             None => last.push((append.partition, *index)),
         }
@@ -110,11 +113,24 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec
     metrics::counter!("consign_journal_commits_total").increment(1);
     metrics::counter!("consign_journal_entries_total").increment(waiting.len() as u64);
     metrics::counter!("consign_journal_bytes_total").increment(row.len() as u64);
-    tracing::debug!(row = key, entries = waiting.len(), bytes = row.len(), "committed");
+    tracing::debug!(
+        row = key,
+        entries = waiting.len(),
+        bytes = row.len(),
+        "committed"
+    );
     let mut dones = Vec::with_capacity(waiting.len());
     for (append, index) in waiting.drain(..).zip(indexes) {
-        shared.tail.push(append.partition, index, Arc::new(append.entry));
-        dones.push((append.done, Committed { partition: append.partition, index }));
+        shared
+            .tail
+            .push(append.partition, index, Arc::new(append.entry));
+        dones.push((
+            append.done,
+            Committed {
+                partition: append.partition,
+                index,
+            },
+        ));
     }
     for (done, committed) in dones {
         done(Ok(committed));
@@ -136,6 +152,8 @@ fn write_row(shared: &Shared, key: u64, row: &[u8]) -> Result<(), redb::Error> {
 
 fn refuse(waiting: &mut Vec<Append>, reason: &str) {
     for append in waiting.drain(..) {
-        (append.done)(Err(AppendError::Stopped { reason: reason.to_owned() }));
+        (append.done)(Err(AppendError::Stopped {
+            reason: reason.to_owned(),
+        }));
     }
 }

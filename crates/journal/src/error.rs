@@ -50,7 +50,10 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn redb(what: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
-        move |source| StoreError::Redb { what, source: Box::new(source) }
+        move |source| StoreError::Redb {
+            what,
+            source: Box::new(source),
+        }
     }
 }
 
@@ -98,7 +101,9 @@ pub enum OpenError {
         asked: u16,
     },
     /// A row's checksum does not match what it holds.
-    #[error("journal row {row} is damaged ({what}): restore a backup, the log after it cannot be trusted")]
+    #[error(
+        "journal row {row} is damaged ({what}): restore a backup, the log after it cannot be trusted"
+    )]
     DamagedRow {
         /// The row's key.
         row: u64,
@@ -106,7 +111,9 @@ pub enum OpenError {
         what: &'static str,
     },
     /// An index is missing: an acknowledged entry would be lost silently.
-    #[error("partition {partition} has entry {found} where {expected} should be (journal row {row}): restore a backup")]
+    #[error(
+        "partition {partition} has entry {found} where {expected} should be (journal row {row}): restore a backup"
+    )]
     Gap {
         /// Whose.
         partition: PartitionId,

@@ -100,7 +100,11 @@ impl Disk {
     /// Where `needle` is stored.
     #[must_use]
     pub fn find(&self, needle: &[u8]) -> Option<usize> {
-        self.0.lock().current.windows(needle.len()).position(|window| window == needle)
+        self.0
+            .lock()
+            .current
+            .windows(needle.len())
+            .position(|window| window == needle)
     }
 }
 
@@ -163,7 +167,9 @@ impl StorageBackend for Backend {
         let len = place(len)?;
         if len < platter.current.len() {
             // A shorter file keeps nothing beyond its end, synced or not.
-            platter.unsynced.retain(|(offset, bytes)| offset + bytes.len() <= len);
+            platter
+                .unsynced
+                .retain(|(offset, bytes)| offset + bytes.len() <= len);
             platter.synced.truncate(len);
         }
         platter.current.resize(len, 0);

@@ -14,8 +14,15 @@ const FORMAT: &str = "format_version";
 const PARTITIONS: &str = "partitions";
 
 /// Refuses a file of another format or shape; marks a new one.
-pub(crate) fn check(database: &Database, file: &'static str, partitions: u16) -> Result<(), OpenError> {
-    let wrap = |source: redb::Error| OpenError::Database { file, source: Box::new(source) };
+pub(crate) fn check(
+    database: &Database,
+    file: &'static str,
+    partitions: u16,
+) -> Result<(), OpenError> {
+    let wrap = |source: redb::Error| OpenError::Database {
+        file,
+        source: Box::new(source),
+    };
     let known = facts(database).map_err(wrap)?;
     match known {
         Some((FORMAT_VERSION, found)) if found == u64::from(partitions) => Ok(()),
@@ -23,7 +30,11 @@ pub(crate) fn check(database: &Database, file: &'static str, partitions: u16) ->
             found: u16::try_from(found).unwrap_or(u16::MAX),
             asked: partitions,
         }),
-        Some((found, _)) => Err(OpenError::FormatVersion { file, found, supported: FORMAT_VERSION }),
+        Some((found, _)) => Err(OpenError::FormatVersion {
+            file,
+            found,
+            supported: FORMAT_VERSION,
+        }),
         None => mark(database, partitions).map_err(wrap),
     }
 }
@@ -62,12 +73,23 @@ mod tests {
         let database = Database::create(dir.path().join("x.redb")).expect("creates");
         check(&database, "x.redb", 8).expect("new");
         check(&database, "x.redb", 8).expect("the same");
-        let shape = check(&database, "x.redb", 4).expect_err("another shape").to_string();
+        let shape = check(&database, "x.redb", 4)
+            .expect_err("another shape")
+            .to_string();
         assert!(shape.contains("set partitions = 8"), "{shape}");
         let write = database.begin_write().expect("begins");
-        write.open_table(FACTS).expect("opens").insert(FORMAT, 99).expect("inserts");
+        write
+            .open_table(FACTS)
+            .expect("opens")
+            .insert(FORMAT, 99)
+            .expect("inserts");
         write.commit().expect("commits");
-        let version = check(&database, "x.redb", 8).expect_err("another version").to_string();
-        assert!(version.contains("format version 99") && version.contains("restore a backup"), "{version}");
+        let version = check(&database, "x.redb", 8)
+            .expect_err("another version")
+            .to_string();
+        assert!(
+            version.contains("format version 99") && version.contains("restore a backup"),
+            "{version}"
+        );
     }
 }

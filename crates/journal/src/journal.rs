@@ -46,7 +46,10 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("dir", &self.dir).field("partitions", &self.partitions).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("dir", &self.dir)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +59,9 @@ impl Options {
     pub fn new(dir: PathBuf) -> Options {
         let now = || {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+            since.map_or(0, |since| {
+                i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+            })
         };
         Options {
             dir,
@@ -99,13 +104,18 @@ pub(crate) struct Shared {
     time_floor: AtomicI64,
     failed: RwLock<Option<String>>,
     commits: AtomicU64,
-    hear_commit: RwLock<Vec<Box<dyn Fn(u64) + Send + Sync>>>,
-    hear_failure: RwLock<Vec<Box<dyn Fn(&str) + Send + Sync>>>,
+    hear_commit: RwLock<Vec<HearCommit>>,
+    hear_failure: RwLock<Vec<HearFailure>>,
 }
+
+type HearCommit = Box<dyn Fn(u64) + Send + Sync>;
+type HearFailure = Box<dyn Fn(&str) + Send + Sync>;
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("health", &self.health()).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,7 +126,10 @@ impl Shared {
 
     pub(crate) fn fail(&self, reason: &str) {
         let first = self.failed.write().replace(reason.to_owned()).is_none();
-        tracing::error!(reason, "the journal has stopped: nothing more is acknowledged");
+        tracing::error!(
+            reason,
+            "the journal has stopped: nothing more is acknowledged"
+        );
         if first {
             for hear in self.hear_failure.read().iter() {
                 hear(reason);
@@ -125,7 +138,9 @@ impl Shared {
     }
 
     pub(crate) fn last_indexes(&self) -> Vec<u64> {
-        (0..self.partitions).map(|partition| self.tail.last_index(PartitionId(partition))).collect()
+        (0..self.partitions)
+            .map(|partition| self.tail.last_index(PartitionId(partition)))
+            .collect()
     }
 
     pub(crate) fn committed(&self) {
@@ -142,10 +157,19 @@ impl Journal {
     /// # Errors
     /// When the files cannot be opened, are of another format or shape, or are damaged.
     pub fn open(options: Options) -> Result<Recovered, OpenError> {
-        let Options { dir, partitions, cache_bytes, journal_backend, state_backend, now } = options;
+        let Options {
+            dir,
+            partitions,
+            cache_bytes,
+            journal_backend,
+            state_backend,
+            now,
+        } = options;
         if journal_backend.is_none() || state_backend.is_none() {
-            std::fs::create_dir_all(&dir)
-                .map_err(|source| OpenError::Directory { path: dir.clone(), source })?;
+            std::fs::create_dir_all(&dir).map_err(|source| OpenError::Directory {
+                path: dir.clone(),
+                source,
+            })?;
         }
         let database = open_database(&dir, JOURNAL_FILE, journal_backend, cache_bytes)?;
         crate::format::check(&database, JOURNAL_FILE, partitions)?;
@@ -174,7 +198,11 @@ impl Journal {
             .name("consign-commit".to_owned())
             .spawn(move || committer::run(&theirs, &inbox, next_row))
             .map_err(|source| OpenError::Directory { path: dir, source })?;
-        let journal = Journal { shared, orders, committer: Mutex::new(Some(committer)) };
+        let journal = Journal {
+            shared,
+            orders,
+            committer: Mutex::new(Some(committer)),
+        };
         Ok(Recovered {
             journal: Arc::new(journal),
             state: Arc::new(StateStore::new(state)),
@@ -219,12 +247,19 @@ impl Log for Journal {
         }
         let bytes = entry.size();
         if bytes > ENTRY_BYTES_MAX || entry.entity.len() > usize::from(u16::MAX) {
-            return done(Err(AppendError::TooLarge { bytes, max: ENTRY_BYTES_MAX }));
+            return done(Err(AppendError::TooLarge {
+                bytes,
+                max: ENTRY_BYTES_MAX,
+            }));
         }
         if let Some(reason) = self.shared.failure() {
             return done(Err(AppendError::Stopped { reason }));
         }
-        let order = Order::Append(Append { partition, entry, done });
+        let order = Order::Append(Append {
+            partition,
+            entry,
+            done,
+        });
         if let Err(crossbeam_channel::SendError(Order::Append(append))) = self.orders.send(order) {
             let reason = "the committer has ended".to_owned();
             (append.done)(Err(AppendError::Stopped { reason }));
@@ -239,7 +274,12 @@ impl Log for Journal {
         self.shared.tail.first_index(partition)
     }
 
-    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Arc<Entry>)> {
+    fn tail(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        entries_max: usize,
+    ) -> Vec<(u64, Arc<Entry>)> {
         self.shared.tail.read(partition, from, entries_max)
     }
 
@@ -253,7 +293,11 @@ impl Log for Journal {
 
     fn purge(&self, upto: &[(PartitionId, u64)]) -> Result<(), StoreError> {
         let dead = self.shared.live.lock().dead(upto);
-        let floor = self.shared.time_floor.load(Ordering::Relaxed).max((self.shared.now)());
+        let floor = self
+            .shared
+            .time_floor
+            .load(Ordering::Relaxed)
+            .max((self.shared.now)());
         let mut slices: Vec<&[u64]> = dead.chunks(PURGE_ROWS_PER_SLICE).collect();
         if slices.is_empty() {
             slices.push(&[]);
@@ -261,7 +305,8 @@ impl Log for Journal {
         // What is purged is noted first: a row that outlives its note holds nothing that counts.
         for (nth, rows) in slices.into_iter().enumerate() {
             let note = (nth == 0).then_some(upto);
-            purge_rows(&self.shared.database, rows, note, floor).map_err(StoreError::redb("purge the journal"))?;
+            purge_rows(&self.shared.database, rows, note, floor)
+                .map_err(StoreError::redb("purge the journal"))?;
             self.shared.live.lock().remove(rows);
         }
         self.shared.time_floor.store(floor, Ordering::Relaxed);
@@ -277,7 +322,9 @@ impl Log for Journal {
     }
 
     fn health(&self) -> Health {
-        self.shared.failure().map_or(Health::Serving, Health::Failed)
+        self.shared
+            .failure()
+            .map_or(Health::Serving, Health::Failed)
     }
 }
 
@@ -296,7 +343,10 @@ pub(crate) fn open_database(
         Some(backend) => builder.create_with_backend(Boxed(backend)),
         None => builder.create(dir.join(file)),
     };
-    opened.map_err(|error| OpenError::Database { file, source: Box::new(error.into()) })
+    opened.map_err(|error| OpenError::Database {
+        file,
+        source: Box::new(error.into()),
+    })
 }
 
 /// A backend behind a pointer, as redb wants a type.
@@ -360,8 +410,13 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
     let read = database.begin_read().map_err(|error| wrap(error.into()))?;
     let (purged, mut time_floor) = read_purged(&read, partitions).map_err(wrap)?;
     let mut last = purged.clone();
-    let mut found =
-        Found { purged, entries: Vec::new(), live: LiveRows::default(), next_row: 1, time_floor };
+    let mut found = Found {
+        purged,
+        entries: Vec::new(),
+        live: LiveRows::default(),
+        next_row: 1,
+        time_floor,
+    };
     let rows = match read.open_table(ROWS) {
         Ok(rows) => rows,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(found),
@@ -376,10 +431,12 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
         found.next_row = key + 1;
         let mut held: Vec<(PartitionId, u64)> = Vec::new();
         for piece in row.pieces {
-            let slot = last.get_mut(usize::from(piece.partition.0)).ok_or(OpenError::DamagedRow {
-                row: key,
-                what: "it names a partition that does not exist",
-            })?;
+            let slot =
+                last.get_mut(usize::from(piece.partition.0))
+                    .ok_or(OpenError::DamagedRow {
+                        row: key,
+                        what: "it names a partition that does not exist",
+                    })?;
             held.retain(|(partition, _)| *partition != piece.partition);
             held.push((piece.partition, piece.index));
             if piece.index <= found.purged[usize::from(piece.partition.0)] {
@@ -394,7 +451,9 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
                 });
             }
             *slot = piece.index;
-            found.entries.push((piece.partition, piece.index, Arc::new(piece.entry)));
+            found
+                .entries
+                .push((piece.partition, piece.index, Arc::new(piece.entry)));
         }
         found.live.insert(key, held);
     }
@@ -402,7 +461,10 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
     Ok(found)
 }
 
-fn read_purged(read: &redb::ReadTransaction, partitions: u16) -> Result<(Vec<u64>, i64), redb::Error> {
+fn read_purged(
+    read: &redb::ReadTransaction,
+    partitions: u16,
+) -> Result<(Vec<u64>, i64), redb::Error> {
     let mut purged = vec![0; usize::from(partitions)];
     let table = match read.open_table(PURGED) {
         Ok(table) => table,
@@ -412,6 +474,8 @@ fn read_purged(read: &redb::ReadTransaction, partitions: u16) -> Result<(Vec<u64
     for (partition, index) in (0..).zip(purged.iter_mut()) {
         *index = table.get(partition)?.map_or(0, |value| value.value());
     }
-    let floor = table.get(TIME_FLOOR)?.map_or(0, |value| value.value().cast_signed());
+    let floor = table
+        .get(TIME_FLOOR)?
+        .map_or(0, |value| value.value().cast_signed());
     Ok((purged, floor))
 }

@@ -105,7 +105,10 @@ pub struct Row {
 /// # Errors
 /// What is wrong with it, in a few words.
 pub fn read(row: &Bytes) -> Result<Row, &'static str> {
-    let body_len = row.len().checked_sub(SUM_BYTES).ok_or("shorter than a checksum")?;
+    let body_len = row
+        .len()
+        .checked_sub(SUM_BYTES)
+        .ok_or("shorter than a checksum")?;
     let (body, sum) = row.split_at(body_len);
     if xxh3_64(body).to_le_bytes() != sum {
         return Err("its checksum does not match");
@@ -131,20 +134,39 @@ pub fn read(row: &Bytes) -> Result<Row, &'static str> {
             NO_PRIVATE => None,
             length => Some(slice(row, body.len(), &mut at, length as usize)?),
         };
-        let entry = Entry { entity, expected, body: record, private };
-        pieces.push(Piece { partition, index, entry });
+        let entry = Entry {
+            entity,
+            expected,
+            body: record,
+            private,
+        };
+        pieces.push(Piece {
+            partition,
+            index,
+            entry,
+        });
     }
-    if at == body.len() { Ok(Row { written_at, pieces }) } else { Err("it holds more than it counts") }
+    if at == body.len() {
+        Ok(Row { written_at, pieces })
+    } else {
+        Err("it holds more than it counts")
+    }
 }
 
 fn take<const N: usize>(body: &[u8], at: &mut usize) -> Result<[u8; N], &'static str> {
-    let bytes = body.get(*at..).and_then(|rest| rest.first_chunk()).ok_or("it is cut off")?;
+    let bytes = body
+        .get(*at..)
+        .and_then(|rest| rest.first_chunk())
+        .ok_or("it is cut off")?;
     *at += N;
     Ok(*bytes)
 }
 
 fn slice(row: &Bytes, end: usize, at: &mut usize, len: usize) -> Result<Bytes, &'static str> {
-    let stop = at.checked_add(len).filter(|stop| *stop <= end).ok_or("it is cut off")?;
+    let stop = at
+        .checked_add(len)
+        .filter(|stop| *stop <= end)
+        .ok_or("it is cut off")?;
     let bytes = row.slice(*at..stop);
     *at = stop;
     Ok(bytes)
@@ -171,8 +193,8 @@ mod tests {
         writer.push(PartitionId(2), 3, &entry(b"ab", b"cde", Some(b"f")));
         let row = writer.finish();
         let golden: &[u8] = &[
-            1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0,
-            2, 0, 3, 0, 0, 0, 1, 0, 0, 0, b'a', b'b', b'c', b'd', b'e', b'f',
+            1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0,
+            0, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, b'a', b'b', b'c', b'd', b'e', b'f',
         ];
         assert_eq!(&row[..golden.len()], golden);
         assert_eq!(row.len(), golden.len() + SUM_BYTES);

@@ -27,8 +27,15 @@ struct PartitionTail {
 impl Tail {
     /// Tails that continue after `last` of each partition.
     pub(crate) fn new(last: &[u64]) -> Tail {
-        let tail = |last: &u64| RwLock::new(PartitionTail { first: last + 1, ..PartitionTail::default() });
-        Tail { partitions: last.iter().map(tail).collect() }
+        let tail = |last: &u64| {
+            RwLock::new(PartitionTail {
+                first: last + 1,
+                ..PartitionTail::default()
+            })
+        };
+        Tail {
+            partitions: last.iter().map(tail).collect(),
+        }
     }
 
     fn of(&self, partition: PartitionId) -> Option<&RwLock<PartitionTail>> {
@@ -38,7 +45,11 @@ impl Tail {
     /// Takes in the next entry of a partition; its index must be the next one.
     pub(crate) fn push(&self, partition: PartitionId, index: u64, entry: Arc<Entry>) {
         let mut tail = self.partitions[usize::from(partition.0)].write();
-        assert_eq!(index, tail.first + tail.entries.len() as u64, "indexes have no gap");
+        assert_eq!(
+            index,
+            tail.first + tail.entries.len() as u64,
+            "indexes have no gap"
+        );
         tail.bytes += entry.size();
         tail.entries.push_back(entry);
     }
@@ -54,10 +65,19 @@ impl Tail {
         })
     }
 
-    pub(crate) fn read(&self, partition: PartitionId, from: u64, max: usize) -> Vec<(u64, Arc<Entry>)> {
-        let Some(tail) = self.of(partition) else { return Vec::new() };
+    pub(crate) fn read(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        max: usize,
+    ) -> Vec<(u64, Arc<Entry>)> {
+        let Some(tail) = self.of(partition) else {
+            return Vec::new();
+        };
         let tail = tail.read();
-        let Some(skip) = from.checked_sub(tail.first) else { return Vec::new() };
+        let Some(skip) = from.checked_sub(tail.first) else {
+            return Vec::new();
+        };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let entries = tail.entries.iter().skip(skip).take(max).cloned();
         (from..).zip(entries).collect()
@@ -65,10 +85,14 @@ impl Tail {
 
     /// Forgets entries up to and including `upto`.
     pub(crate) fn purge(&self, partition: PartitionId, upto: u64) {
-        let Some(tail) = self.of(partition) else { return };
+        let Some(tail) = self.of(partition) else {
+            return;
+        };
         let mut tail = tail.write();
         while tail.first <= upto {
-            let Some(entry) = tail.entries.pop_front() else { break };
+            let Some(entry) = tail.entries.pop_front() else {
+                break;
+            };
             tail.bytes -= entry.size();
             tail.first += 1;
         }
@@ -94,9 +118,14 @@ impl LiveRows {
     /// Rows that hold nothing beyond `upto`.
     pub(crate) fn dead(&self, upto: &[(PartitionId, u64)]) -> Vec<u64> {
         let held = |(partition, index): &(PartitionId, u64)| {
-            upto.iter().any(|(of, last)| of == partition && index <= last)
+            upto.iter()
+                .any(|(of, last)| of == partition && index <= last)
         };
-        self.rows.iter().filter(|(_, last)| last.iter().all(held)).map(|(row, _)| *row).collect()
+        self.rows
+            .iter()
+            .filter(|(_, last)| last.iter().all(held))
+            .map(|(row, _)| *row)
+            .collect()
     }
 
     pub(crate) fn remove(&mut self, rows: &[u64]) {

@@ -11,6 +11,8 @@ use consign_runtime::partition_of;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Digits of base 62 that hold any 128-bit number.
 const ID_DIGITS: usize = 22;
+/// Digits that are drawn again until the id falls where it should; a `u32` holds five of them.
+const REDRAWN_DIGITS: usize = 5;
 /// How often an id is drawn before any partition will do.
 const DRAWS_MAX: u32 = 4_096;
 
@@ -27,15 +29,20 @@ pub(crate) fn base62(mut number: u128) -> String {
 /// An id of this moment that falls onto `partition`.
 pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
     let millis = u128::from(now.as_millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
-    let mut draws = 0;
-    loop {
-        let random = rand::random::<u128>() >> 48;
-        let id = OrderId::new(&base62(millis << 80 | random)).expect("base 62 is visible ASCII");
-        draws += 1;
-        if draws >= DRAWS_MAX || partition_of(id.as_str(), partitions) == partition {
-            return id;
+    let mut digits = base62(millis << 80 | rand::random::<u128>() >> 48);
+    for _ in 0..DRAWS_MAX {
+        if partition_of(&digits, partitions) == partition {
+            break;
+        }
+        // Only the last digits are drawn again: encoding all of them costs far more than a hash.
+        digits.truncate(ID_DIGITS - REDRAWN_DIGITS);
+        let mut drawn = rand::random::<u32>() as usize;
+        for _ in 0..REDRAWN_DIGITS {
+            digits.push(char::from(DIGITS[drawn % DIGITS.len()]));
+            drawn /= DIGITS.len();
         }
     }
+    OrderId::new(&digits).expect("base 62 is visible ASCII")
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use consign_domain::entity::{Entity, Stamp};
 use consign_domain::ids::{Channel, LineId, LocationId, OrderId, Sku};
 use consign_domain::money::{Minor, UnitPrice};
 use consign_domain::order::{
-    Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent,
-    OrderRejection, OrderReply, OrderStatus, PersonalData, Tax,
+    Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent, OrderRejection,
+    OrderReply, OrderStatus, PersonalData, Tax,
 };
 use consign_runtime::{Asked, Wait, partition_of};
 
@@ -85,7 +85,7 @@ impl Consign {
     /// # Errors
     /// A rejection names the field; `ExternalIdTaken` and `KeyReused` name the other order.
     pub async fn place(&self, new: NewOrder, call: CallMeta) -> Result<OrderOutcome, ServiceError> {
-        let lines = self.resolve(&new.lines)?;
+        let lines = self.resolve("/lines", &new.lines)?;
         let name = new
             .header
             .external_id
@@ -210,7 +210,7 @@ impl Consign {
         rest: Vec<Amendment>,
         call: CallMeta,
     ) -> Result<OrderOutcome, ServiceError> {
-        let lines = self.resolve(&add)?;
+        let lines = self.resolve("/add_lines", &add)?;
         let amendments = lines
             .into_iter()
             .map(Amendment::AddLine)
@@ -358,8 +358,8 @@ impl Consign {
             .collect())
     }
 
-    /// Looks each line's product up in the catalogue.
-    fn resolve(&self, lines: &[ProductLine]) -> Result<Vec<NewLine>, ServiceError> {
+    /// Looks each line's product up in the catalogue. `list` is where the client wrote the lines.
+    fn resolve(&self, list: &str, lines: &[ProductLine]) -> Result<Vec<NewLine>, ServiceError> {
         let catalogue = self.inner.catalogue.load();
         let mut resolved = Vec::with_capacity(lines.len());
         let mut known = HashMap::new();
@@ -369,7 +369,7 @@ impl Consign {
                 None => {
                     let found = catalogue.fulfilment_of(&line.sku).ok_or_else(|| {
                         OrderRejection::Invalid {
-                            pointer: format_compact!("/lines/{at}/sku"),
+                            pointer: format_compact!("{list}/{at}/sku"),
                             code: "unknown_sku".into(),
                         }
                     })?;
@@ -382,7 +382,7 @@ impl Consign {
             if let Some(location) = &line.pickup_location
                 && catalogue.location(location).is_none()
             {
-                let pointer = format_compact!("/lines/{at}/pickup_location");
+                let pointer = format_compact!("{list}/{at}/pickup_location");
                 let code = "unknown_location".into();
                 return Err(OrderRejection::Invalid { pointer, code }.into());
             }

@@ -120,7 +120,7 @@ impl<E: Entity> EntityState<E> {
         let mut mails = std::mem::take(&mut self.spare);
         let swept = self.mailbox.take(&mut mails);
         self.received = swept.sent;
-        let mut resend = false;
+        let (mut resend, mut retime) = (false, false);
         let mut refused = Vec::new();
         for mail in mails.drain(..) {
             match mail {
@@ -133,7 +133,7 @@ impl<E: Entity> EntityState<E> {
                 Mail::Command(sent) => self.waiting.push_back(sent),
                 Mail::Finished(finished) => self.finished(*finished),
                 Mail::Resend => resend = true,
-                Mail::Nudge => {}
+                Mail::Nudge => retime = true,
             }
         }
         self.spare = mails;
@@ -141,6 +141,10 @@ impl<E: Entity> EntityState<E> {
             self.refuse_all(refused, || Verdict::Quarantined);
         }
         let Some(state) = self.loaded() else { return };
+        if retime {
+            self.wakeup = state.wakeup();
+            self.host.node.timers.set(&self.entity, self.wakeup);
+        }
         if !swept.in_flight && !self.waiting.is_empty() {
             self.decide(&state);
         }
@@ -316,6 +320,9 @@ impl<E: Entity> EntityState<E> {
                 Asker::Peer(peer) => to_peers.extend(for_peer(peer, verdict)),
                 Asker::Outside(outside) => match verdict.for_outside() {
                     Ok((reply, replayed)) => {
+                        let request_id = outside.request_id.as_deref().unwrap_or_default();
+                        let version = state.version();
+                        tracing::debug!(kind = E::KIND, entity = %self.id, request_id, version, "durable");
                         self.answer_outside(outside.line, reply, replayed, state)
                     }
                     Err(error) => answer(outside.line, Err(error)),
@@ -388,7 +395,10 @@ impl<E: Entity> EntityState<E> {
                 );
             }
         }
-        self.settling.clear();
+        for (line, ..) in self.settling.drain(..) {
+            let reason = reason.into();
+            answer(line, Err(AskError::Stopped { reason }));
+        }
         self.performed.clear();
         self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
 //! Checkpoints: what changed moves from the journal's tail into `state.redb`, in bounded slices.
 //!
 //! In: states published by commits, records of the tail. Out: rows that carry the index they
-//! reflect, so that replay skips what is there; then history; then the published index; and only
-//! then a shorter journal. Never blocks a commit: it takes a snapshot of one entity at a time.
+//! reflect, so that replay skips what is there; history; then the published index; and only then
+//! a shorter journal. Never blocks a commit: it takes a snapshot of one entity at a time.
 //! Its cost follows what changed, not what is stored. One entity's rows always lie in one slice.
 
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ use crate::store::{Store, Table, write};
 use crate::types::{EntityRef, ReadError};
 
 /// Bytes of one slice, over which no further entity joins it.
-const SLICE_BYTES: usize = 4 << 20;
+const SLICE_BYTES: usize = 16 << 20;
 /// Rows of one slice that come one by one.
-const SLICE_ROWS: usize = 8_192;
+const SLICE_ROWS: usize = 65_536;
 /// Records read from the tail at once.
 const TAIL_RECORDS: usize = 2_048;
 /// Forgotten commands and history rows that one checkpoint deletes at most.
@@ -134,9 +134,13 @@ impl NodeInner {
         if upto == published {
             return Ok(());
         }
+        // History first: an entity whose records it holds may leave memory as soon as it is written.
+        let records = write_history(stores, &store, &published, &upto)?;
+        for host in self.all_hosts() {
+            host.settle(&upto);
+        }
         let entities = self.write_entities(&store)?;
         self.write_commands(&store)?;
-        let records = write_history(stores, &store, &published, &upto)?;
         store.publish(&upto)?;
         let purged = upto
             .iter()
@@ -146,9 +150,6 @@ impl NodeInner {
             published.store(*index, Ordering::Release);
         }
         stores.journal.purge(&purged.collect::<Vec<_>>())?;
-        for host in self.all_hosts() {
-            host.settle(&upto);
-        }
         self.overlay.compact(|entity| {
             self.host(entity.kind())
                 .is_some_and(|host| host.is_unindexed(entity))

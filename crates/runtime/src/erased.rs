@@ -203,22 +203,27 @@ impl<E: Entity> AnyHost for HostInner<E> {
         let Some(id) = entity.id_as::<E>() else {
             return;
         };
-        match self.read(&id) {
-            Ok(Some(state)) => match state.wakeup() {
-                Some(at) if at <= now => {
-                    let asker = Asker::Peer(Peer::nobody());
-                    let command = E::wake_command(now);
-                    if !self.quarantine.holds(&id) {
-                        let _ = self.send(&id, Mail::Command(Sent { command, asker }));
-                    }
-                }
-                at => self.node.timers.set(entity, at),
-            },
-            Ok(None) => self.node.timers.set(entity, None),
+        let wakeup = match self.read(&id) {
+            Ok(state) => state.and_then(|state| state.wakeup()),
             Err(error) => {
-                tracing::error!(kind = E::KIND, entity = %id, %error, "cannot read what is due")
+                tracing::error!(kind = E::KIND, entity = %id, %error, "cannot read what is due");
+                return;
             }
+        };
+        if self.quarantine.holds(&id) {
+            return;
         }
+        let mail = if wakeup.is_some_and(|at| at <= now) {
+            let asker = Asker::Peer(Peer::nobody());
+            Mail::Command(Sent {
+                command: E::wake_command(now),
+                asker,
+            })
+        } else {
+            // Its moment has moved. Only the actor sets it anew, so that no two words cross.
+            Mail::Nudge
+        };
+        let _ = self.send(&id, mail);
     }
 
     fn remind(&self) {
@@ -266,27 +271,7 @@ impl<E: Entity> AnyHost for HostInner<E> {
             writes.push(write(Table::Private, key.clone(), Some(private.to_vec())));
         }
         let rows = self.behaviour.index(&changed.state);
-        for gone in old
-            .index_keys
-            .iter()
-            .filter(|old| !rows.iter().any(|(key, _)| key == *old))
-        {
-            // The key may belong to another entity by now, e.g. when a name moved.
-            let row = store.index_row(gone)?;
-            if row.is_some_and(|row| rows::decode_index(&row).is_ok_and(|(owner, _)| owner == key))
-            {
-                writes.push(write(Table::Index, gone.clone(), None));
-            }
-        }
-        let mut index_keys = Vec::with_capacity(rows.len());
-        for (row_key, value) in rows {
-            index_keys.push(row_key.clone());
-            writes.push(write(
-                Table::Index,
-                row_key,
-                Some(rows::encode_index(&key, &value)),
-            ));
-        }
+        let index_keys = write_index(&key, &old.index_keys, rows, store, &mut writes)?;
         let attention = attention_of(&*changed.state);
         if let Some(attention) = &attention {
             writes.push(write(
@@ -376,6 +361,32 @@ impl<E: Entity> HostInner<E> {
         }
         Ok(())
     }
+}
+
+/// Adds what turns an entity's `old` index rows into `rows`; gives the new keys.
+fn write_index(
+    owner: &[u8],
+    old: &[Vec<u8>],
+    rows: Vec<Row>,
+    store: &Store,
+    writes: &mut Vec<Write>,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let stays = |old: &Vec<u8>| rows.iter().any(|(key, _)| key == old);
+    for gone in old.iter().filter(|old| !stays(old)) {
+        // The key may belong to another entity by now, e.g. when a name moved.
+        let row = store.index_row(gone)?;
+        let is_ours = |row: &Vec<u8>| rows::decode_index(row).is_ok_and(|(of, _)| of == owner);
+        if row.as_ref().is_some_and(is_ours) {
+            writes.push(write(Table::Index, gone.clone(), None));
+        }
+    }
+    let mut keys = Vec::with_capacity(rows.len());
+    for (key, value) in rows {
+        let row = rows::encode_index(owner, &value);
+        writes.push(write(Table::Index, key.clone(), Some(row)));
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 fn attention_of<E: Entity>(state: &E) -> Option<Attention> {

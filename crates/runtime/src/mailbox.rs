@@ -34,7 +34,7 @@ pub(crate) enum Mail<E: Entity> {
     Finished(Box<Finished<E>>),
     /// Effects without an answer are due again; also after a start.
     Resend,
-    /// An asker lost patience.
+    /// Look whether anybody still waits, what is pending, and when time matters.
     Nudge,
 }
 

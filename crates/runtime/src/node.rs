@@ -18,7 +18,7 @@ use crate::admission::Permit;
 use crate::options::NodeOptions;
 use crate::recovery::NodeBuilder;
 use crate::rows;
-use crate::shared::NodeInner;
+use crate::shared::{NodeInner, SHUT_DOWN};
 use crate::store::Store;
 use crate::types::{
     Busy, EntityRef, Health, IndexRow, ReadError, RecordsError, Remembered, StoredRecord,
@@ -316,7 +316,7 @@ impl Node {
     /// Closes at once, as a crash would: what is in the journal is all that remains.
     pub async fn halt(&self) {
         self.0.admission.close();
-        self.0.stop_because("shut down");
+        self.0.stop_because(SHUT_DOWN);
         let node = Arc::clone(&self.0);
         // A checkpoint that is being written ends first; it holds the stores.
         let closed = tokio::task::spawn_blocking(move || {

@@ -68,7 +68,7 @@ impl NodeOptions {
             admission_wait: Duration::from_millis(500),
             resident_max: 20_000,
             actors_max: 20_000,
-            dirty_max: 50_000,
+            dirty_max: 32_768,
             journal_bytes_max: JOURNAL_BYTES_MAX_DEFAULT,
             command_memory: COMMAND_MEMORY_DEFAULT,
             history_retention: Duration::from_secs(10 * 366 * 86_400),

@@ -124,7 +124,9 @@ impl NodeBuilder {
         };
         let _ = node.runtime.set(runtime);
         for host in node.all_hosts() {
-            host.recovered();
+            if host.preloads() {
+                host.recovered();
+            }
             host.start();
         }
         node.set_health(Health::Serving);

@@ -185,6 +185,31 @@ mod tests {
         }
     }
 
+    /// Rows written by this build must be readable by every later one.
+    #[test]
+    fn rows_have_the_bytes_of_the_golden_files() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let head = Head {
+            index: 300,
+            version: 5,
+            index_keys: vec![vec![1, 2]],
+            attention: true,
+        };
+        let bytes = codec::encode(&head).expect("encodes");
+        assert_eq!(hex(&bytes), include_str!("../golden/head-v1.hex").trim());
+        assert_eq!(codec::decode::<Head>(&bytes).expect("decodes"), head);
+        let done = Remembered {
+            entity: EntityRef::from_bytes(b"\x01A").expect("kind and id"),
+            body: 7,
+            reply: Bytes::from_static(&[9]),
+            version: 3,
+            recorded_at: Timestamp(-5),
+        };
+        let bytes = encode_command(&done).expect("encodes");
+        assert_eq!(hex(&bytes), include_str!("../golden/command-v1.hex").trim());
+        assert_eq!(decode_command(&bytes).expect("decodes"), done);
+    }
+
     #[test]
     fn an_index_row_gives_owner_and_value_back() {
         let row = encode_index(b"\x01A", b"value");

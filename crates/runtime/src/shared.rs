@@ -25,6 +25,10 @@ use crate::store::Store;
 use crate::timers::Timers;
 use crate::types::{EntityRef, Health, ReadError, Remembered};
 
+/// The reason given when nothing is wrong.
+pub(crate) const SHUT_DOWN: &str = "shut down";
+
+/// The two databases.
 pub(crate) struct Stores {
     pub(crate) journal: Arc<Journal>,
     pub(crate) state: Arc<StateStore>,
@@ -170,7 +174,11 @@ impl NodeInner {
     pub(crate) fn stop_because(&self, reason: &str) {
         let mut health = self.health.lock();
         if !matches!(*health, Health::Stopped { .. }) {
-            tracing::error!(reason, "the node stops serving");
+            if reason == SHUT_DOWN {
+                tracing::info!("the node closes");
+            } else {
+                tracing::error!(reason, "the node stops serving");
+            }
             *health = Health::Stopped {
                 reason: reason.to_owned(),
             };

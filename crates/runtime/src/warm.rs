@@ -304,7 +304,7 @@ impl<E: Entity> Warm<E> {
 
     /// What was taken is on disk, `bytes` of it. Says whether the entity has not changed meanwhile.
     pub(crate) fn written(&self, id: &E::Id, bytes: usize) -> bool {
-        let mut shard = self.shard(id).lock();
+        let shard = &mut *self.shard(id).lock();
         let Some(entry) = shard.entries.get_mut(id) else {
             return true;
         };
@@ -315,6 +315,12 @@ impl<E: Entity> Warm<E> {
         let clean = entry.unwritten.is_none();
         if clean {
             entry.unindexed = false;
+        }
+        if entry.lies_on_disk() && !entry.in_clean {
+            entry.in_clean = true;
+            shard.clean_weight += entry.weight;
+            shard.clean.push_back(id.clone());
+            self.evict(shard);
         }
         clean
     }

@@ -1,1 +1,10 @@
-//! stub
+//! A client like any other: peak-sale load, the replay of real orders, imports, and a recount of
+//! everything from outside. Talks HTTP and imports no crate of the server.
+
+pub mod demo;
+pub mod http;
+pub mod import;
+pub mod simulate;
+pub mod verify;
+
+pub use http::{Client, ClientError};

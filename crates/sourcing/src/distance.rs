@@ -18,7 +18,10 @@ impl Place {
     #[must_use]
     pub fn of(position: Position) -> Place {
         let radians = |millionths: i32| f64::from(millionths) / 1e6 * core::f64::consts::PI / 180.0;
-        let (latitude, longitude) = (radians(position.latitude_e6), radians(position.longitude_e6));
+        let (latitude, longitude) = (
+            radians(position.latitude_e6),
+            radians(position.longitude_e6),
+        );
         let around = libm::cos(latitude);
         Place {
             x: around * libm::cos(longitude),
@@ -49,12 +52,19 @@ mod tests {
     use super::*;
 
     fn at(latitude: f64, longitude: f64) -> Position {
-        Position { latitude_e6: (latitude * 1e6) as i32, longitude_e6: (longitude * 1e6) as i32 }
+        Position {
+            latitude_e6: (latitude * 1e6) as i32,
+            longitude_e6: (longitude * 1e6) as i32,
+        }
     }
 
     #[test]
     fn known_distances() {
-        let (london, paris, sydney) = (at(51.5074, -0.1278), at(48.8566, 2.3522), at(-33.8688, 151.2093));
+        let (london, paris, sydney) = (
+            at(51.5074, -0.1278),
+            at(48.8566, 2.3522),
+            at(-33.8688, 151.2093),
+        );
         assert_eq!(distance_km(london, paris), 344);
         assert_eq!(distance_km(london, sydney), 16_994);
         assert_eq!(distance_km(london, london), 0);

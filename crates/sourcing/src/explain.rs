@@ -67,9 +67,16 @@ pub struct Explanation {
 /// Recomputes a decision and says what became of every candidate.
 #[must_use]
 pub fn explain(inputs: &Inputs) -> Explanation {
-    let found = search(inputs);
-    let candidates = (0..inputs.candidates.len()).map(|nth| report(inputs, &found.best, nth)).collect();
-    Explanation { rule: RULE, candidates, plan: found.best, runner_up: found.runner_up }
+    let found = search(inputs, true);
+    let candidates = (0..inputs.candidates.len())
+        .map(|nth| report(inputs, &found.best, nth))
+        .collect();
+    Explanation {
+        rule: RULE,
+        candidates,
+        plan: found.best,
+        runner_up: found.runner_up,
+    }
 }
 
 fn report(inputs: &Inputs, plan: &Sourced, nth: usize) -> CandidateReport {
@@ -84,7 +91,10 @@ fn report(inputs: &Inputs, plan: &Sourced, nth: usize) -> CandidateReport {
 
 fn fate(inputs: &Inputs, plan: &Sourced, nth: usize) -> Fate {
     let candidate = inputs.candidates[nth];
-    let own = plan.allotments.iter().filter(|allotment| allotment.ordinal == candidate.ordinal);
+    let own = plan
+        .allotments
+        .iter()
+        .filter(|allotment| allotment.ordinal == candidate.ordinal);
     let units: u32 = own.map(|allotment| allotment.units).sum();
     if units > 0 {
         return Fate::Chosen { units };
@@ -93,14 +103,25 @@ fn fate(inputs: &Inputs, plan: &Sourced, nth: usize) -> Fate {
     if !inputs.lines.is_empty() && inputs.lines.iter().all(|line| excluded(line.line)) {
         return Fate::RefusedBefore;
     }
-    let could_serve: u32 = inputs.lines.iter().map(|line| inputs.could_serve(line, nth)).sum();
+    let could_serve: u32 = inputs
+        .lines
+        .iter()
+        .map(|line| inputs.could_serve(line, nth))
+        .sum();
     if could_serve == 0 {
         return Fate::NoStock;
     }
-    let Some(chosen) = inputs.candidates.iter().find(|other| plan.locations.contains(&other.ordinal)) else {
+    let Some(chosen) = inputs
+        .candidates
+        .iter()
+        .find(|other| plan.locations.contains(&other.ordinal))
+    else {
         return Fate::ForbiddenBySplitPolicy;
     };
-    let whole = inputs.lines.iter().all(|line| inputs.could_serve(line, nth) == line.units);
+    let whole = inputs
+        .lines
+        .iter()
+        .all(|line| inputs.could_serve(line, nth) == line.units);
     if plan.locations.len() != 1 || !whole {
         return Fate::NotNeeded { could_serve };
     }
@@ -119,7 +140,9 @@ impl fmt::Display for Fate {
             Fate::Chosen { units } => write!(f, "chosen for {units} units"),
             Fate::RefusedBefore => f.write_str("refused before"),
             Fate::NoStock => f.write_str("has nothing of it"),
-            Fate::NotNeeded { could_serve } => write!(f, "not needed; could serve {could_serve} units"),
+            Fate::NotNeeded { could_serve } => {
+                write!(f, "not needed; could serve {could_serve} units")
+            }
             Fate::Farther => f.write_str("farther away"),
             Fate::Dearer => f.write_str("as near, but dearer"),
             Fate::Tied => f.write_str("tied; the lower ordinal won"),

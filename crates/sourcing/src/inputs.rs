@@ -48,14 +48,18 @@ impl Inputs {
     /// Units of SKU `sku` at the `nth` candidate.
     #[must_use]
     pub fn available_at(&self, sku: u32, nth: usize) -> u32 {
-        self.available.get(sku as usize * self.candidates.len() + nth).copied().unwrap_or(0)
+        self.available
+            .get(sku as usize * self.candidates.len() + nth)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Whether the `nth` candidate may serve the line at all.
     #[must_use]
     pub fn may_serve(&self, line: &InputLine, nth: usize) -> bool {
         let ordinal = self.candidates[nth].ordinal;
-        line.only.is_none_or(|only| only == ordinal) && !self.excluded.contains(&(line.line, ordinal))
+        line.only.is_none_or(|only| only == ordinal)
+            && !self.excluded.contains(&(line.line, ordinal))
     }
 
     /// Units of the line that the `nth` candidate could serve, were it the only line.
@@ -64,7 +68,13 @@ impl Inputs {
         if !self.may_serve(line, nth) {
             return 0;
         }
-        let of_part = |(sku, per_unit): &(u32, u32)| self.available_at(*sku, nth) / (*per_unit).max(1);
-        line.parts.iter().map(of_part).min().unwrap_or(0).min(line.units)
+        let of_part =
+            |(sku, per_unit): &(u32, u32)| self.available_at(*sku, nth) / (*per_unit).max(1);
+        line.parts
+            .iter()
+            .map(of_part)
+            .min()
+            .unwrap_or(0)
+            .min(line.units)
     }
 }

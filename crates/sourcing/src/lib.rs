@@ -13,7 +13,7 @@ mod search;
 
 pub use distance::{Place, distance_km};
 pub use explain::{CandidateReport, Explanation, Fate, explain};
-pub use inputs::{Candidate, Inputs, InputLine};
+pub use inputs::{Candidate, InputLine, Inputs};
 pub use search::{Allotment, Sourced, source};
 
 /// Names the rule that decides, and its version; part of every explanation.

@@ -5,7 +5,7 @@
 //! (the location that serves most of what is open, then the nearest). Units are conserved: what
 //! is not allotted is short.
 
-use crate::inputs::{Inputs, InputLine};
+use crate::inputs::{InputLine, Inputs};
 
 /// Candidates up to which all sets of three are looked at.
 const TRIPLES_CANDIDATES_MAX: usize = 24;
@@ -44,39 +44,78 @@ pub(crate) struct Found {
 /// Decides. The same inputs give the same plan, bit for bit.
 #[must_use]
 pub fn source(inputs: &Inputs) -> Sourced {
-    search(inputs).best
+    search(inputs, false).best
 }
 
-pub(crate) fn search(inputs: &Inputs) -> Found {
+/// Decides; `both` asks for the runner-up as well.
+pub(crate) fn search(inputs: &Inputs, both: bool) -> Found {
     let useful: Vec<usize> = (0..inputs.candidates.len())
-        .filter(|nth| inputs.lines.iter().any(|line| inputs.could_serve(line, *nth) > 0))
+        .filter(|nth| {
+            inputs
+                .lines
+                .iter()
+                .any(|line| inputs.could_serve(line, *nth) > 0)
+        })
         .collect();
     let wanted: u64 = inputs.lines.iter().map(|line| u64::from(line.units)).sum();
     let whole = inputs.split != consign_domain::order::SplitPolicy::Allow;
     let single = inputs.split == consign_domain::order::SplitPolicy::SingleLocation;
-    if let Some(found) = smallest_sets(inputs, &useful, wanted, if single { 1 } else { 3 }) {
+    if let Some(found) = one_location(inputs, &useful, wanted, both) {
+        return found;
+    }
+    if !single && let Some(found) = smallest_sets(inputs, &useful, wanted) {
         return found;
     }
     let all = fill(inputs, &useful);
     let reach = placed(&all);
     if single || (whole && reach < wanted) || reach == 0 {
-        return Found { best: nothing(inputs), runner_up: None };
+        return Found {
+            best: nothing(inputs),
+            runner_up: None,
+        };
     }
-    if reach < wanted
-        && let Some(found) = smallest_sets(inputs, &useful, reach, 3)
-    {
-        return found;
+    if reach < wanted {
+        let fewer = one_location(inputs, &useful, reach, both);
+        if let Some(found) = fewer.or_else(|| smallest_sets(inputs, &useful, reach)) {
+            return found;
+        }
     }
-    Found { best: greedy(inputs, &useful, reach).unwrap_or(all), runner_up: None }
+    Found {
+        best: greedy(inputs, &useful, reach).unwrap_or(all),
+        runner_up: None,
+    }
 }
 
-/// Sets of one, two, three candidates, smallest first, that place `target` units.
-fn smallest_sets(inputs: &Inputs, useful: &[usize], target: u64, size_max: usize) -> Option<Found> {
-    let lines_need = lines_need(inputs, useful);
-    if lines_need.iter().sum::<u64>() < target {
+/// The common case, without trying sets: the first candidates, by preference, that place `target`
+/// units alone.
+fn one_location(inputs: &Inputs, useful: &[usize], target: u64, both: bool) -> Option<Found> {
+    let serves = |nth: usize| {
+        let each = inputs
+            .lines
+            .iter()
+            .map(|line| u64::from(inputs.could_serve(line, nth)));
+        each.sum::<u64>() >= target
+    };
+    let mut able: Vec<usize> = useful.iter().copied().filter(|nth| serves(*nth)).collect();
+    able.sort_unstable_by_key(|nth| single_cost(inputs, *nth));
+    // Lines that share a SKU may want more of it together than each by itself.
+    let mut plans = able
+        .iter()
+        .map(|nth| fill(inputs, &[*nth]))
+        .filter(|plan| placed(plan) >= target);
+    let best = plans.next()?;
+    Some(Found {
+        best,
+        runner_up: if both { plans.next() } else { None },
+    })
+}
+
+/// Sets of two and three candidates, smallest first, that place `target` units.
+fn smallest_sets(inputs: &Inputs, useful: &[usize], target: u64) -> Option<Found> {
+    if upper_bound(inputs, useful) < target {
         return None;
     }
-    for size in 1..=size_max {
+    for size in 2..=3 {
         if size == 3 && useful.len() > TRIPLES_CANDIDATES_MAX {
             return None;
         }
@@ -99,29 +138,29 @@ fn smallest_sets(inputs: &Inputs, useful: &[usize], target: u64, size_max: usize
             }
         });
         if let Some((_, best)) = best {
-            return Some(Found { best, runner_up: second.map(|(_, plan)| plan) });
+            return Some(Found {
+                best,
+                runner_up: second.map(|(_, plan)| plan),
+            });
         }
     }
     None
 }
 
-/// What each line could get from all candidates together, were it alone.
-fn lines_need(inputs: &Inputs, useful: &[usize]) -> Vec<u64> {
+/// No plan with this set places more: what each line could get, were it alone.
+fn upper_bound(inputs: &Inputs, set: &[usize]) -> u64 {
     let could = |line: &InputLine| -> u64 {
-        let all = useful.iter().map(|nth| u64::from(inputs.could_serve(line, *nth))).sum::<u64>();
+        let all = set
+            .iter()
+            .map(|nth| u64::from(inputs.could_serve(line, *nth)))
+            .sum::<u64>();
         all.min(u64::from(line.units))
     };
-    inputs.lines.iter().map(could).collect()
-}
-
-/// No plan with this set places more.
-fn upper_bound(inputs: &Inputs, set: &[usize]) -> u64 {
-    lines_need(inputs, set).iter().sum()
+    inputs.lines.iter().map(could).sum()
 }
 
 fn each_set(useful: &[usize], size: usize, look: &mut impl FnMut(&[usize])) {
     match size {
-        1 => useful.iter().for_each(|a| look(&[*a])),
         2 => {
             for (i, a) in useful.iter().enumerate() {
                 useful[i + 1..].iter().for_each(|b| look(&[*a, *b]));
@@ -138,18 +177,30 @@ fn each_set(useful: &[usize], size: usize, look: &mut impl FnMut(&[usize])) {
 }
 
 fn cost(inputs: &Inputs, set: &[usize]) -> Cost {
-    let candidates = set.iter().map(|nth| &inputs.candidates[*nth]);
-    let km = candidates.clone().map(|candidate| u64::from(candidate.km)).sum();
+    let each = set.iter().map(|nth| single_cost(inputs, *nth));
+    let km = each.clone().map(|(km, ..)| km).sum();
+    let rates = each
+        .clone()
+        .map(|(_, rate, _)| rate)
+        .fold(0, i64::saturating_add);
+    (km, rates, each.map(|(.., ordinal)| ordinal).collect())
+}
+
+/// What orders single candidates: nearer, then cheaper, then the lower ordinal.
+fn single_cost(inputs: &Inputs, nth: usize) -> (u64, i64, u32) {
+    let candidate = &inputs.candidates[nth];
     // No quote is dearer than any quote.
-    let rate = |candidate: &crate::inputs::Candidate| candidate.rate.unwrap_or(i64::MAX / 4);
-    let rates = candidates.clone().map(rate).fold(0, i64::saturating_add);
-    (km, rates, candidates.map(|candidate| candidate.ordinal).collect())
+    (
+        u64::from(candidate.km),
+        candidate.rate.unwrap_or(i64::MAX / 4),
+        candidate.ordinal,
+    )
 }
 
 /// The order in which candidates are preferred when units are allotted.
 fn by_preference(inputs: &Inputs, set: &[usize]) -> Vec<usize> {
     let mut ordered = set.to_vec();
-    ordered.sort_by_key(|nth| cost(inputs, &[*nth]));
+    ordered.sort_unstable_by_key(|nth| single_cost(inputs, *nth));
     ordered
 }
 
@@ -171,7 +222,10 @@ fn fill(inputs: &Inputs, set: &[usize]) -> Sourced {
             };
             line.parts.iter().map(of_part).min().unwrap_or(0)
         };
-        let whole = ordered.iter().copied().find(|nth| can(&left, *nth) >= line.units);
+        let whole = ordered
+            .iter()
+            .copied()
+            .find(|nth| can(&left, *nth) >= line.units);
         for nth in whole.into_iter().chain(ordered.iter().copied()) {
             let units = can(&left, nth).min(open);
             if units == 0 {
@@ -182,13 +236,21 @@ fn fill(inputs: &Inputs, set: &[usize]) -> Sourced {
             }
             open -= units;
             let ordinal = inputs.candidates[nth].ordinal;
-            plan.allotments.push(Allotment { line: line.line, ordinal, units });
+            plan.allotments.push(Allotment {
+                line: line.line,
+                ordinal,
+                units,
+            });
         }
         if open > 0 {
             plan.short.push((line.line, open));
         }
     }
-    plan.locations = plan.allotments.iter().map(|allotment| allotment.ordinal).collect();
+    plan.locations = plan
+        .allotments
+        .iter()
+        .map(|allotment| allotment.ordinal)
+        .collect();
     plan.locations.sort_unstable();
     plan.locations.dedup();
     plan
@@ -199,12 +261,12 @@ fn greedy(inputs: &Inputs, useful: &[usize], target: u64) -> Option<Sourced> {
     let mut set: Vec<usize> = Vec::new();
     let mut plan = Sourced::default();
     while placed(&plan) < target {
-        let mut best: Option<((std::cmp::Reverse<u64>, Cost), usize, Sourced)> = None;
+        let mut best: Option<((std::cmp::Reverse<u64>, (u64, i64, u32)), usize, Sourced)> = None;
         for nth in useful.iter().copied().filter(|nth| !set.contains(nth)) {
             let mut with = set.clone();
             with.push(nth);
             let next = fill(inputs, &with);
-            let key = (std::cmp::Reverse(placed(&next)), cost(inputs, &[nth]));
+            let key = (std::cmp::Reverse(placed(&next)), single_cost(inputs, nth));
             if best.as_ref().is_none_or(|(known, ..)| key < *known) {
                 best = Some((key, nth, next));
             }
@@ -220,10 +282,20 @@ fn greedy(inputs: &Inputs, useful: &[usize], target: u64) -> Option<Sourced> {
 }
 
 fn placed(plan: &Sourced) -> u64 {
-    plan.allotments.iter().map(|allotment| u64::from(allotment.units)).sum()
+    plan.allotments
+        .iter()
+        .map(|allotment| u64::from(allotment.units))
+        .sum()
 }
 
 fn nothing(inputs: &Inputs) -> Sourced {
-    let short = inputs.lines.iter().filter(|line| line.units > 0).map(|line| (line.line, line.units));
-    Sourced { short: short.collect(), ..Sourced::default() }
+    let short = inputs
+        .lines
+        .iter()
+        .filter(|line| line.units > 0)
+        .map(|line| (line.line, line.units));
+    Sourced {
+        short: short.collect(),
+        ..Sourced::default()
+    }
 }

@@ -7,44 +7,78 @@ use proptest::prelude::*;
 const SKUS: u32 = 3;
 
 fn inputs() -> impl Strategy<Value = Inputs> {
-    let line = (1_u32..6, proptest::collection::vec((0..SKUS, 1_u32..3), 1..3), proptest::option::weighted(0.1, 0_u32..5));
+    let line = (
+        1_u32..6,
+        proptest::collection::vec((0..SKUS, 1_u32..3), 1..3),
+        proptest::option::weighted(0.1, 0_u32..5),
+    );
     let candidate = (0_u32..4, proptest::option::of(0_i64..3));
     let split = prop_oneof![
         4 => Just(SplitPolicy::Allow),
         1 => Just(SplitPolicy::ShipComplete),
         1 => Just(SplitPolicy::SingleLocation)
     ];
-    (split, proptest::collection::vec(line, 1..4), proptest::collection::vec(candidate, 0..6), any::<u64>()).prop_map(
-        |(split, lines, candidates, noise)| {
+    (
+        split,
+        proptest::collection::vec(line, 1..4),
+        proptest::collection::vec(candidate, 0..6),
+        any::<u64>(),
+    )
+        .prop_map(|(split, lines, candidates, noise)| {
             let lines: Vec<InputLine> = (0..)
                 .zip(lines)
                 .map(|(line, (units, mut parts, only))| {
                     parts.sort_unstable();
                     parts.dedup_by_key(|part| part.0);
-                    InputLine { line, units, parts, only }
+                    InputLine {
+                        line,
+                        units,
+                        parts,
+                        only,
+                    }
                 })
                 .collect();
             let width = candidates.len();
-            let available =
-                (0..SKUS as usize * width).map(|n| ((noise >> (n * 3 % 61)) & 7) as u32).collect();
-            let candidates = (0..).zip(candidates).map(|(ordinal, (km, rate))| Candidate { ordinal, km, rate });
+            let available = (0..SKUS as usize * width)
+                .map(|n| ((noise >> (n * 3 % 61)) & 7) as u32)
+                .collect();
+            let candidates = (0..)
+                .zip(candidates)
+                .map(|(ordinal, (km, rate))| Candidate { ordinal, km, rate });
             let excluded = if noise & 1 == 0 { vec![(0, 0)] } else { vec![] };
-            Inputs { split, lines, candidates: candidates.collect(), available, excluded }
-        },
-    )
+            Inputs {
+                split,
+                lines,
+                candidates: candidates.collect(),
+                available,
+                excluded,
+            }
+        })
 }
 
 fn placed(plan: &Sourced) -> u32 {
-    plan.allotments.iter().map(|allotment| allotment.units).sum()
+    plan.allotments
+        .iter()
+        .map(|allotment| allotment.units)
+        .sum()
 }
 
 /// Whether exactly these candidates could serve everything, each line split in any way.
 fn could_serve_all(inputs: &Inputs, set: u32) -> bool {
     fn place(inputs: &Inputs, set: u32, at: usize, left: &mut [u32]) -> bool {
-        let Some(line) = inputs.lines.get(at) else { return true };
+        let Some(line) = inputs.lines.get(at) else {
+            return true;
+        };
         split(inputs, set, at, line.units, 0, left)
     }
-    fn split(inputs: &Inputs, set: u32, at: usize, open: u32, nth: usize, left: &mut [u32]) -> bool {
+    fn split(
+        inputs: &Inputs,
+        set: u32,
+        at: usize,
+        open: u32,
+        nth: usize,
+        left: &mut [u32],
+    ) -> bool {
         if open == 0 {
             return place(inputs, set, at + 1, left);
         }
@@ -55,7 +89,12 @@ fn could_serve_all(inputs: &Inputs, set: u32) -> bool {
         let width = inputs.candidates.len();
         let usable = set >> nth & 1 == 1 && inputs.may_serve(line, nth);
         let most = if usable {
-            line.parts.iter().map(|(sku, per)| left[*sku as usize * width + nth] / per).min().unwrap_or(0).min(open)
+            line.parts
+                .iter()
+                .map(|(sku, per)| left[*sku as usize * width + nth] / per)
+                .min()
+                .unwrap_or(0)
+                .min(open)
         } else {
             0
         };
@@ -63,7 +102,8 @@ fn could_serve_all(inputs: &Inputs, set: u32) -> bool {
             let take = |left: &mut [u32], sign: i64| {
                 for (sku, per) in &line.parts {
                     let cell = &mut left[*sku as usize * width + nth];
-                    *cell = u32::try_from(i64::from(*cell) + sign * i64::from(units * per)).expect("in range");
+                    *cell = u32::try_from(i64::from(*cell) + sign * i64::from(units * per))
+                        .expect("in range");
                 }
             };
             take(left, -1);
@@ -151,11 +191,24 @@ proptest! {
 }
 
 fn three_shops(available: [u32; 3]) -> Inputs {
-    let candidate = |ordinal, km, rate| Candidate { ordinal, km, rate: Some(rate) };
+    let candidate = |ordinal, km, rate| Candidate {
+        ordinal,
+        km,
+        rate: Some(rate),
+    };
     Inputs {
         split: SplitPolicy::Allow,
-        lines: vec![InputLine { line: 0, units: 4, parts: vec![(0, 1)], only: None }],
-        candidates: vec![candidate(0, 90, 500), candidate(1, 10, 500), candidate(2, 10, 400)],
+        lines: vec![InputLine {
+            line: 0,
+            units: 4,
+            parts: vec![(0, 1)],
+            only: None,
+        }],
+        candidates: vec![
+            candidate(0, 90, 500),
+            candidate(1, 10, 500),
+            candidate(2, 10, 400),
+        ],
         available: available.to_vec(),
         excluded: vec![],
     }
@@ -164,8 +217,15 @@ fn three_shops(available: [u32; 3]) -> Inputs {
 #[test]
 fn nearest_then_cheapest_and_everyone_hears_why() {
     let explanation = explain(&three_shops([4, 4, 4]));
-    let fates: Vec<Fate> = explanation.candidates.iter().map(|candidate| candidate.fate).collect();
-    assert_eq!(fates, [Fate::Farther, Fate::Dearer, Fate::Chosen { units: 4 }]);
+    let fates: Vec<Fate> = explanation
+        .candidates
+        .iter()
+        .map(|candidate| candidate.fate)
+        .collect();
+    assert_eq!(
+        fates,
+        [Fate::Farther, Fate::Dearer, Fate::Chosen { units: 4 }]
+    );
     assert_eq!(explanation.runner_up.expect("another could").locations, [1]);
 }
 
@@ -173,7 +233,17 @@ fn nearest_then_cheapest_and_everyone_hears_why() {
 fn a_line_is_split_only_when_nobody_has_all_of_it() {
     assert_eq!(source(&three_shops([4, 3, 0])).locations, [0]);
     let plan = source(&three_shops([3, 3, 0]));
-    assert_eq!((plan.locations.as_slice(), plan.allotments[0].ordinal, plan.allotments[0].units), (&[0, 1][..], 1, 3));
+    assert_eq!(
+        (
+            plan.locations.as_slice(),
+            plan.allotments[0].ordinal,
+            plan.allotments[0].units
+        ),
+        (&[0, 1][..], 1, 3)
+    );
     let plan = source(&three_shops([1, 1, 1]));
-    assert_eq!((plan.locations.len(), plan.short.as_slice()), (3, &[(0, 1)][..]));
+    assert_eq!(
+        (plan.locations.len(), plan.short.as_slice()),
+        (3, &[(0, 1)][..])
+    );
 }

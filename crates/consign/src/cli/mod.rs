@@ -1,50 +1,63 @@
-//! The command line: what can be asked for, one file each.
+//! The command line: one file per subcommand, and here what they share.
 
+mod backup;
+mod demo;
+mod import;
+mod node_options;
+mod restore;
 mod serve;
+mod simulate;
+mod verify;
 
-use std::process::ExitCode;
+use crate::exit::{CODES_HELP, Failure};
 
-use clap::{Parser, Subcommand};
-
-/// Order orchestration from "buy" to delivered: takes orders, reserves stock, drives pick, pack and ship.
-#[derive(Debug, Parser)]
-#[command(version, about, arg_required_else_help = true, after_help = EXAMPLES)]
-pub struct Arguments {
+/// Order orchestration in one process: from "buy" to delivered, returned, and the books balanced.
+#[derive(Debug, clap::Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{CODES_HELP}")
+)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  consign demo                                     a real week of orders, on a node of its own
-  consign serve --config cluster-config/one-node.toml
-  consign import products products.csv --target http://127.0.0.1:8080
-  consign simulate --target http://127.0.0.1:8080 --orders 10000 --concurrency 64 --json
-  consign verify --target http://127.0.0.1:8080
+const EXAMPLES: &str = "\
+Examples:
+  consign demo                                         a real week of orders, on a node of its own
+  consign serve --config cluster-config/one-node.toml  a node that stays
+  consign import products FILE.csv --target http://127.0.0.1:8080
+  consign simulate --target http://127.0.0.1:8080 --orders 100000 --concurrency 64
+  consign verify --target http://127.0.0.1:8080        recounts everything from outside";
 
-Exit codes: 0 done, 1 failed or a law is broken, 2 wrong usage. Logs go to standard error;
-CONSIGN_LOG=debug shows more. Settings may also come from the environment: CONSIGN__NODE__DATA=/srv/consign.";
-
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Serves one node until it is told to stop
+    Demo(demo::Demo),
     Serve(serve::Serve),
+    Import(import::Import),
+    Simulate(Box<simulate::Simulate>),
+    Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
 }
 
-/// Does what was asked.
-pub fn run(arguments: Arguments) -> ExitCode {
-    let done = match arguments.command {
-        Command::Serve(serve) => serve.run(),
-    };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("consign: {error:#}");
-            ExitCode::FAILURE
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With the exit code's reason.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Demo(demo) => demo.run(),
+            Command::Serve(serve) => serve.run(),
+            Command::Import(import) => import.run(),
+            Command::Simulate(simulate) => simulate.run(),
+            Command::Verify(verify) => verify.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
         }
     }
-}
-
-/// A runtime for commands that serve or call.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -1,53 +1,47 @@
 //! `consign serve`: one node until it is told to stop.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::io::Write as _;
 
-use clap::Args;
-
-use crate::config::Config;
-use crate::node::{Running, announce};
+use crate::cli::node_options::{self, NodeArguments};
+use crate::exit::Failure;
+use crate::logging;
+use crate::node::{self, RunningNode};
 
 /// Serves one node until it is told to stop.
 ///
-/// Prints one line when it is ready: `consign is serving on http://127.0.0.1:8080`. SIGTERM and
-/// SIGINT let open requests end and write a last checkpoint. If the disk fails it says why,
-/// acknowledges nothing more and ends with exit code 1.
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// Configuration file, e.g. cluster-config/one-node.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Data directory, in place of the configured one
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Port, in place of the configured one; 0 takes a free one
+/// Prints one line on stdout when it is ready: `consign is serving on http://127.0.0.1:8080`. The
+/// log goes to stderr. SIGINT and SIGTERM let open requests end and write a last checkpoint. When
+/// storage fails, nothing more is acknowledged: clients hear why for a moment, then the process
+/// ends with exit code 4.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  consign serve --config cluster-config/one-node.toml
+  consign serve --data /var/lib/consign --port 8080
+  CONSIGN__LOG__FORMAT=json consign serve --data /var/lib/consign
+
+Then: http://127.0.0.1:8080/docs to try every route, /metrics for Prometheus, /readyz for probes.")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    node: NodeArguments,
+    /// The port, in place of the configuration's; 0 takes any free one.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
 }
 
 impl Serve {
-    /// Runs it.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut config = match Config::load(self.config.as_deref()) {
-            Ok(config) => config,
-            Err(error) => {
-                eprintln!("consign: {error:#}");
-                return Ok(ExitCode::from(2));
-            }
-        };
-        if let Some(data) = self.data {
-            config.node.data = data;
-        }
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let mut settings = self.node.settings()?;
         if let Some(port) = self.port {
-            config.http.port = port;
+            settings.server.port = port;
         }
-        crate::logging::start("info");
-        super::runtime()?.block_on(async {
-            let node = Running::start(&config).await?;
-            announce(&node.url())?;
-            node.until_stopped().await?;
-            Ok(ExitCode::SUCCESS)
+        logging::install(&settings.log)?;
+        node_options::runtime(settings.runtime.threads)?.block_on(async {
+            let stop = node::told_to_stop()?;
+            let node = RunningNode::start(&settings).await?;
+            // Whoever started the process waits for this line; a closed stdout is its choice.
+            let _ = writeln!(std::io::stdout(), "consign is serving on {}", node.url());
+            node.run_until(stop).await
         })
     }
 }

@@ -6,5 +6,7 @@ pub mod state;
 pub mod tracking_number;
 
 pub use rates::quote;
-pub use state::{Carrier, CarrierCommand, CarrierEvent, CarrierPart, CarrierRejection, CarrierReply};
-pub use tracking_number::{check_digit, issue, is_valid};
+pub use state::{
+    Carrier, CarrierCommand, CarrierEvent, CarrierPart, CarrierRejection, CarrierReply,
+};
+pub use tracking_number::{check_digit, is_valid, issue};

@@ -9,9 +9,17 @@ const ANY_COUNTRY: &str = "*";
 /// The price of a parcel of `grams` to `country` by `service`, in minor units of the carrier's
 /// currency; `None` when the carrier does not go there, not that heavy, or not that way.
 #[must_use]
-pub fn quote(carrier: &CarrierDefinition, service: &str, country: &str, grams: u32) -> Option<Minor> {
+pub fn quote(
+    carrier: &CarrierDefinition,
+    service: &str,
+    country: &str,
+    grams: u32,
+) -> Option<Minor> {
     let names = |code: &str| {
-        carrier.zones.iter().find(|zone| zone.countries.iter().any(|name| name == code))
+        carrier
+            .zones
+            .iter()
+            .find(|zone| zone.countries.iter().any(|name| name == code))
     };
     let zone = names(country).or_else(|| names(ANY_COUNTRY))?;
     let fits = carrier.rates.iter().filter(|rate| {
@@ -44,7 +52,11 @@ mod tests {
             currency: "GBP".into(),
             services: vec!["standard".into()],
             zones: vec![zone("home", &["GB"]), zone("world", &["*"])],
-            rates: vec![rate("home", 1_000, 300), rate("home", 5_000, 500), rate("world", 5_000, 2_000)],
+            rates: vec![
+                rate("home", 1_000, 300),
+                rate("home", 5_000, 500),
+                rate("world", 5_000, 2_000),
+            ],
             tracking_prefix: "CN".into(),
             version: 1,
         };

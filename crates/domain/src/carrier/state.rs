@@ -163,13 +163,27 @@ impl Entity for Carrier {
         self.recorded_at
     }
 
-    fn decide(&self, command: &CarrierCommand, _: &Context) -> Result<DecisionOf<Self>, CarrierRejection> {
+    fn decide(
+        &self,
+        command: &CarrierCommand,
+        _: &Context,
+    ) -> Result<DecisionOf<Self>, CarrierRejection> {
         let (events, reply) = match command {
-            CarrierCommand::IssueTrackingNumber { shipment, service, prefix } => {
+            CarrierCommand::IssueTrackingNumber {
+                shipment,
+                service,
+                prefix,
+            } => {
                 if let Some(known) = self.issued.get(shipment) {
-                    let reply =
-                        CarrierReply::Issued { shipment: shipment.clone(), tracking_number: known.clone() };
-                    return Ok(Decision { events: Vec::new(), private: None, reply });
+                    let reply = CarrierReply::Issued {
+                        shipment: shipment.clone(),
+                        tracking_number: known.clone(),
+                    };
+                    return Ok(Decision {
+                        events: Vec::new(),
+                        private: None,
+                        reply,
+                    });
                 }
                 let serial = self.serial + 1;
                 if serial >= SERIALS {
@@ -182,9 +196,19 @@ impl Entity for Carrier {
                     serial,
                     tracking_number: tracking_number.clone(),
                 };
-                (vec![event], CarrierReply::Issued { shipment: shipment.clone(), tracking_number })
+                (
+                    vec![event],
+                    CarrierReply::Issued {
+                        shipment: shipment.clone(),
+                        tracking_number,
+                    },
+                )
             }
-            CarrierCommand::Scan { tracking_number, status, occurred_at } => {
+            CarrierCommand::Scan {
+                tracking_number,
+                status,
+                occurred_at,
+            } => {
                 let name = (tracking_number.clone(), *status, *occurred_at);
                 let event = CarrierEvent::Scanned {
                     tracking_number: tracking_number.clone(),
@@ -192,20 +216,33 @@ impl Entity for Carrier {
                     occurred_at: *occurred_at,
                 };
                 let new = !self.recent_scans.contains(&name);
-                (new.then_some(event).into_iter().collect(), CarrierReply::Done)
+                (
+                    new.then_some(event).into_iter().collect(),
+                    CarrierReply::Done,
+                )
             }
             CarrierCommand::Wake => (Vec::new(), CarrierReply::Done),
         };
-        Ok(Decision { events, private: None, reply })
+        Ok(Decision {
+            events,
+            private: None,
+            reply,
+        })
     }
 
     fn apply(&mut self, event: &CarrierEvent, stamp: &Stamp) {
         self.version += 1;
         self.recorded_at = stamp.recorded_at;
         match event {
-            CarrierEvent::TrackingNumberIssued { shipment, serial, tracking_number, .. } => {
+            CarrierEvent::TrackingNumberIssued {
+                shipment,
+                serial,
+                tracking_number,
+                ..
+            } => {
                 self.serial = *serial;
-                self.issued.insert(shipment.clone(), tracking_number.clone());
+                self.issued
+                    .insert(shipment.clone(), tracking_number.clone());
                 self.issued_order.push_back(shipment.clone());
                 if self.issued_order.len() > ISSUED_MEMORY_MAX
                     && let Some(oldest) = self.issued_order.pop_front()
@@ -213,9 +250,14 @@ impl Entity for Carrier {
                     self.issued.remove(&oldest);
                 }
             }
-            CarrierEvent::Scanned { tracking_number, status, occurred_at } => {
+            CarrierEvent::Scanned {
+                tracking_number,
+                status,
+                occurred_at,
+            } => {
                 self.scans += 1;
-                self.recent_scans.push_back((tracking_number.clone(), *status, *occurred_at));
+                self.recent_scans
+                    .push_back((tracking_number.clone(), *status, *occurred_at));
                 if self.recent_scans.len() > SCANS_MEMORY_MAX {
                     self.recent_scans.pop_front();
                 }
@@ -246,6 +288,9 @@ impl Entity for Carrier {
     }
 
     fn assemble(id: CarrierId, parts: Vec<((), CarrierPart)>) -> Self {
-        parts.into_iter().next_back().map_or_else(|| Carrier::empty(id), |(_, CarrierPart(carrier))| carrier)
+        parts
+            .into_iter()
+            .next_back()
+            .map_or_else(|| Carrier::empty(id), |(_, CarrierPart(carrier))| carrier)
     }
 }

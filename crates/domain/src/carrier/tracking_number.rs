@@ -40,9 +40,14 @@ pub fn issue(prefix: &str, serial: u32) -> TrackingNumber {
 pub fn is_valid(text: &str) -> bool {
     let bytes = text.as_bytes();
     let form = bytes.len() == 13
-        && bytes[..2].iter().chain(&bytes[11..]).all(u8::is_ascii_uppercase)
+        && bytes[..2]
+            .iter()
+            .chain(&bytes[11..])
+            .all(u8::is_ascii_uppercase)
         && bytes[2..11].iter().all(u8::is_ascii_digit);
-    form && text[2..10].parse().is_ok_and(|serial| text[10..11].parse() == Ok(check_digit(serial)))
+    form && text[2..10]
+        .parse()
+        .is_ok_and(|serial| text[10..11].parse() == Ok(check_digit(serial)))
 }
 
 #[cfg(test)]
@@ -65,7 +70,10 @@ mod tests {
             for at in 2..10 {
                 let mut wrong = number.as_str().to_owned().into_bytes();
                 wrong[at] = b'0' + (wrong[at] - b'0' + 1) % 10;
-                assert!(!is_valid(std::str::from_utf8(&wrong).expect("ASCII")), "{number} at {at}");
+                assert!(
+                    !is_valid(std::str::from_utf8(&wrong).expect("ASCII")),
+                    "{number} at {at}"
+                );
             }
         }
     }

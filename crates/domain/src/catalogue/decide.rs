@@ -23,18 +23,23 @@ type Decided = Result<DecisionOf<Catalogue>, CatalogueRejection>;
 
 pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decided {
     match command {
-        CatalogueCommand::PutProduct { product, expected_version } => {
-            put_product(catalogue, product, *expected_version)
-        }
-        CatalogueCommand::PutLocation { location, expected_version } => {
-            put_location(catalogue, location, *expected_version)
-        }
-        CatalogueCommand::PutCarrier { carrier, expected_version } => {
-            put_carrier(catalogue, carrier, *expected_version)
-        }
-        CatalogueCommand::Wake => {
-            Ok(Decision { events: Vec::new(), private: None, reply: CatalogueReply::Done })
-        }
+        CatalogueCommand::PutProduct {
+            product,
+            expected_version,
+        } => put_product(catalogue, product, *expected_version),
+        CatalogueCommand::PutLocation {
+            location,
+            expected_version,
+        } => put_location(catalogue, location, *expected_version),
+        CatalogueCommand::PutCarrier {
+            carrier,
+            expected_version,
+        } => put_carrier(catalogue, carrier, *expected_version),
+        CatalogueCommand::Wake => Ok(Decision {
+            events: Vec::new(),
+            private: None,
+            reply: CatalogueReply::Done,
+        }),
     }
 }
 
@@ -44,18 +49,38 @@ fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) 
     text("/name", &product.name)?;
     check_components(catalogue, product)?;
     let version = known.map_or(0, |known| known.version);
-    let same = Product { version, ..product.clone() };
+    let same = Product {
+        version,
+        ..product.clone()
+    };
     let changed = known != Some(&same);
-    let definition = Product { version: version + u64::from(changed), ..same };
-    let event = CatalogueEvent::ProductPut { product: definition.clone() };
-    let reply = CatalogueReply::Product { definition, created: known.is_none(), changed };
-    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+    let definition = Product {
+        version: version + u64::from(changed),
+        ..same
+    };
+    let event = CatalogueEvent::ProductPut {
+        product: definition.clone(),
+    };
+    let reply = CatalogueReply::Product {
+        definition,
+        created: known.is_none(),
+        changed,
+    };
+    Ok(Decision {
+        events: changed.then_some(event).into_iter().collect(),
+        private: None,
+        reply,
+    })
 }
 
 fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), CatalogueRejection> {
     if product.kind != ProductKind::Bundle {
         let none = product.components.is_empty();
-        return if none { Ok(()) } else { Err(invalid("/components", "only_for_bundles")) };
+        return if none {
+            Ok(())
+        } else {
+            Err(invalid("/components", "only_for_bundles"))
+        };
     }
     if product.components.is_empty() || product.components.len() > COMPONENTS_MAX {
         return Err(invalid("/components", "out_of_range"));
@@ -67,17 +92,27 @@ fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), Cata
             Some(_) => return Err(invalid(&sku, "not_stocked")),
             None => return Err(invalid(&sku, "unknown_sku")),
         }
-        if product.components[..at].iter().any(|earlier| earlier.sku == component.sku) {
+        if product.components[..at]
+            .iter()
+            .any(|earlier| earlier.sku == component.sku)
+        {
             return Err(invalid(&sku, "duplicate"));
         }
         if !(1..=COMPONENT_UNITS_MAX).contains(&component.quantity) {
-            return Err(invalid(&format_compact!("/components/{at}/quantity"), "out_of_range"));
+            return Err(invalid(
+                &format_compact!("/components/{at}/quantity"),
+                "out_of_range",
+            ));
         }
     }
     Ok(())
 }
 
-fn put_location(catalogue: &Catalogue, location: &LocationDefinition, expected: Option<u64>) -> Decided {
+fn put_location(
+    catalogue: &Catalogue,
+    location: &LocationDefinition,
+    expected: Option<u64>,
+) -> Decided {
     let known = catalogue.location(&location.id);
     expect(known.map(|known| known.version), expected)?;
     text("/name", &location.name)?;
@@ -93,15 +128,36 @@ fn put_location(catalogue: &Catalogue, location: &LocationDefinition, expected: 
     // Locations are never taken away, so the next number is how many there are.
     let next = u32::try_from(catalogue.locations().count()).unwrap_or(u32::MAX);
     let ordinal = known.map_or(next, |known| known.ordinal);
-    let same = LocationDefinition { version, ordinal, ..location.clone() };
+    let same = LocationDefinition {
+        version,
+        ordinal,
+        ..location.clone()
+    };
     let changed = known != Some(&same);
-    let definition = LocationDefinition { version: version + u64::from(changed), ..same };
-    let event = CatalogueEvent::LocationPut { location: definition.clone() };
-    let reply = CatalogueReply::Location { definition, created: known.is_none(), changed };
-    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+    let definition = LocationDefinition {
+        version: version + u64::from(changed),
+        ..same
+    };
+    let event = CatalogueEvent::LocationPut {
+        location: definition.clone(),
+    };
+    let reply = CatalogueReply::Location {
+        definition,
+        created: known.is_none(),
+        changed,
+    };
+    Ok(Decision {
+        events: changed.then_some(event).into_iter().collect(),
+        private: None,
+        reply,
+    })
 }
 
-fn put_carrier(catalogue: &Catalogue, carrier: &CarrierDefinition, expected: Option<u64>) -> Decided {
+fn put_carrier(
+    catalogue: &Catalogue,
+    carrier: &CarrierDefinition,
+    expected: Option<u64>,
+) -> Decided {
     let known = catalogue.carrier(&carrier.id);
     expect(known.map(|known| known.version), expected)?;
     text("/name", &carrier.name)?;
@@ -119,12 +175,28 @@ fn put_carrier(catalogue: &Catalogue, carrier: &CarrierDefinition, expected: Opt
     check_zones(&carrier.zones)?;
     check_rates(carrier)?;
     let version = known.map_or(0, |known| known.version);
-    let same = CarrierDefinition { version, ..carrier.clone() };
+    let same = CarrierDefinition {
+        version,
+        ..carrier.clone()
+    };
     let changed = known != Some(&same);
-    let definition = CarrierDefinition { version: version + u64::from(changed), ..same };
-    let event = CatalogueEvent::CarrierPut { carrier: definition.clone() };
-    let reply = CatalogueReply::Carrier { definition, created: known.is_none(), changed };
-    Ok(Decision { events: changed.then_some(event).into_iter().collect(), private: None, reply })
+    let definition = CarrierDefinition {
+        version: version + u64::from(changed),
+        ..same
+    };
+    let event = CatalogueEvent::CarrierPut {
+        carrier: definition.clone(),
+    };
+    let reply = CatalogueReply::Carrier {
+        definition,
+        created: known.is_none(),
+        changed,
+    };
+    Ok(Decision {
+        events: changed.then_some(event).into_iter().collect(),
+        private: None,
+        reply,
+    })
 }
 
 fn check_zones(zones: &[Zone]) -> Result<(), CatalogueRejection> {
@@ -134,8 +206,17 @@ fn check_zones(zones: &[Zone]) -> Result<(), CatalogueRejection> {
         if zones[..at].iter().any(|earlier| earlier.code == zone.code) {
             return Err(invalid(&format_compact!("/zones/{at}/code"), "duplicate"));
         }
-        bounded(&format_compact!("/zones/{at}/countries"), zone.countries.len(), CARRIER_LIST_MAX)?;
-        for (nth, name) in zone.countries.iter().enumerate().filter(|(_, name)| *name != "*") {
+        bounded(
+            &format_compact!("/zones/{at}/countries"),
+            zone.countries.len(),
+            CARRIER_LIST_MAX,
+        )?;
+        for (nth, name) in zone
+            .countries
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| *name != "*")
+        {
             country(&format_compact!("/zones/{at}/countries/{nth}"), name)?;
         }
     }
@@ -146,16 +227,28 @@ fn check_rates(carrier: &CarrierDefinition) -> Result<(), CatalogueRejection> {
     bounded("/rates", carrier.rates.len(), RATES_MAX)?;
     for (at, rate) in carrier.rates.iter().enumerate() {
         if !carrier.services.contains(&rate.service) {
-            return Err(invalid(&format_compact!("/rates/{at}/service"), "unknown_service"));
+            return Err(invalid(
+                &format_compact!("/rates/{at}/service"),
+                "unknown_service",
+            ));
         }
         if !carrier.zones.iter().any(|zone| zone.code == rate.zone) {
-            return Err(invalid(&format_compact!("/rates/{at}/zone"), "unknown_zone"));
+            return Err(invalid(
+                &format_compact!("/rates/{at}/zone"),
+                "unknown_zone",
+            ));
         }
         if rate.up_to_grams == 0 {
-            return Err(invalid(&format_compact!("/rates/{at}/up_to_grams"), "out_of_range"));
+            return Err(invalid(
+                &format_compact!("/rates/{at}/up_to_grams"),
+                "out_of_range",
+            ));
         }
         if !(0..=AMOUNT_MAX).contains(&rate.price) {
-            return Err(invalid(&format_compact!("/rates/{at}/price"), "out_of_range"));
+            return Err(invalid(
+                &format_compact!("/rates/{at}/price"),
+                "out_of_range",
+            ));
         }
     }
     Ok(())
@@ -185,9 +278,16 @@ fn country(pointer: &str, code: &CompactString) -> Result<(), CatalogueRejection
 }
 
 fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), CatalogueRejection> {
-    if count > max { Err(invalid(pointer, "too_many")) } else { Ok(()) }
+    if count > max {
+        Err(invalid(pointer, "too_many"))
+    } else {
+        Ok(())
+    }
 }
 
 fn invalid(pointer: &str, code: &str) -> CatalogueRejection {
-    CatalogueRejection::Invalid { pointer: pointer.into(), code: code.into() }
+    CatalogueRejection::Invalid {
+        pointer: pointer.into(),
+        code: code.into(),
+    }
 }

@@ -8,5 +8,7 @@ pub mod state;
 pub mod types;
 
 pub use command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
-pub use state::{Catalogue, CatalogueEvent, CatalogueId, CataloguePart, CataloguePartKey, NoEffect};
+pub use state::{
+    Catalogue, CatalogueEvent, CatalogueId, CataloguePart, CataloguePartKey, NoEffect,
+};
 pub use types::*;

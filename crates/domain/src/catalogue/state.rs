@@ -17,7 +17,9 @@ use crate::order::Fulfilment;
 use crate::time::Timestamp;
 
 /// The one catalogue's name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct CatalogueId;
 
 impl fmt::Display for CatalogueId {
@@ -29,7 +31,13 @@ impl fmt::Display for CatalogueId {
 impl FromStr for CatalogueId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text == "catalogue" { Ok(CatalogueId) } else { Err(InvalidId { kind: "catalogue id".into() }) }
+        if text == "catalogue" {
+            Ok(CatalogueId)
+        } else {
+            Err(InvalidId {
+                kind: "catalogue id".into(),
+            })
+        }
     }
 }
 
@@ -95,7 +103,9 @@ impl Catalogue {
     /// Products after one, in byte order of their SKUs.
     pub fn products_after(&self, after: Option<&Sku>) -> impl Iterator<Item = &Product> {
         let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
-        self.products.range((from, Bound::Unbounded)).map(|(_, product)| product.as_ref())
+        self.products
+            .range((from, Bound::Unbounded))
+            .map(|(_, product)| product.as_ref())
     }
     /// All locations, in byte order of their ids.
     pub fn locations(&self) -> impl Iterator<Item = &LocationDefinition> {
@@ -111,10 +121,16 @@ impl Catalogue {
         let product = self.product(sku)?;
         Some(match product.kind {
             ProductKind::Stocked => Fulfilment::Physical(vec![(sku.clone(), 1)]),
-            ProductKind::Service | ProductKind::Digital | ProductKind::GiftCard => Fulfilment::Virtual,
+            ProductKind::Service | ProductKind::Digital | ProductKind::GiftCard => {
+                Fulfilment::Virtual
+            }
             ProductKind::Bundle => {
                 let parts = product.components.iter();
-                Fulfilment::Physical(parts.map(|part| (part.sku.clone(), part.quantity)).collect())
+                Fulfilment::Physical(
+                    parts
+                        .map(|part| (part.sku.clone(), part.quantity))
+                        .collect(),
+                )
             }
         })
     }
@@ -161,7 +177,10 @@ impl Entity for Catalogue {
     type Part = CataloguePart;
 
     fn empty(id: CatalogueId) -> Self {
-        Catalogue { id, ..Catalogue::default() }
+        Catalogue {
+            id,
+            ..Catalogue::default()
+        }
     }
 
     fn id(&self) -> &CatalogueId {
@@ -176,7 +195,11 @@ impl Entity for Catalogue {
         self.recorded_at
     }
 
-    fn decide(&self, command: &CatalogueCommand, _: &Context) -> Result<DecisionOf<Self>, CatalogueRejection> {
+    fn decide(
+        &self,
+        command: &CatalogueCommand,
+        _: &Context,
+    ) -> Result<DecisionOf<Self>, CatalogueRejection> {
         decide::decide(self, command)
     }
 
@@ -185,13 +208,16 @@ impl Entity for Catalogue {
         self.recorded_at = stamp.recorded_at;
         match event {
             CatalogueEvent::ProductPut { product } => {
-                self.products.insert(product.sku.clone(), Arc::new(product.clone()));
+                self.products
+                    .insert(product.sku.clone(), Arc::new(product.clone()));
             }
             CatalogueEvent::LocationPut { location } => {
-                self.locations.insert(location.id.clone(), Arc::new(location.clone()));
+                self.locations
+                    .insert(location.id.clone(), Arc::new(location.clone()));
             }
             CatalogueEvent::CarrierPut { carrier } => {
-                self.carriers.insert(carrier.id.clone(), Arc::new(carrier.clone()));
+                self.carriers
+                    .insert(carrier.id.clone(), Arc::new(carrier.clone()));
             }
         }
     }
@@ -213,8 +239,12 @@ impl Entity for Catalogue {
     fn touched_parts(&self, event: &CatalogueEvent, parts: &mut Vec<CataloguePartKey>) {
         parts.push(CataloguePartKey::Header);
         parts.push(match event {
-            CatalogueEvent::ProductPut { product } => CataloguePartKey::Product(product.sku.clone()),
-            CatalogueEvent::LocationPut { location } => CataloguePartKey::Location(location.id.clone()),
+            CatalogueEvent::ProductPut { product } => {
+                CataloguePartKey::Product(product.sku.clone())
+            }
+            CatalogueEvent::LocationPut { location } => {
+                CataloguePartKey::Location(location.id.clone())
+            }
             CatalogueEvent::CarrierPut { carrier } => CataloguePartKey::Carrier(carrier.id.clone()),
         });
     }
@@ -224,9 +254,15 @@ impl Entity for Catalogue {
             CataloguePartKey::Header => {
                 (self.version > 0).then_some(CataloguePart::Header(self.version, self.recorded_at))
             }
-            CataloguePartKey::Product(sku) => self.products.get(sku).cloned().map(CataloguePart::Product),
-            CataloguePartKey::Location(id) => self.locations.get(id).cloned().map(CataloguePart::Location),
-            CataloguePartKey::Carrier(id) => self.carriers.get(id).cloned().map(CataloguePart::Carrier),
+            CataloguePartKey::Product(sku) => {
+                self.products.get(sku).cloned().map(CataloguePart::Product)
+            }
+            CataloguePartKey::Location(id) => {
+                self.locations.get(id).cloned().map(CataloguePart::Location)
+            }
+            CataloguePartKey::Carrier(id) => {
+                self.carriers.get(id).cloned().map(CataloguePart::Carrier)
+            }
         }
     }
 

@@ -30,7 +30,8 @@ fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             if item.recent.len() == RECENT_CHANGES_MAX {
                 item.recent.remove(0);
             }
-            item.recent.push((stamp.occurred_at, movement.on_hand_delta));
+            item.recent
+                .push((stamp.occurred_at, movement.on_hand_delta));
         }
     }
 }
@@ -39,15 +40,36 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
     use LocationEvent as E;
     match event {
         E::Received { .. } | E::Adjusted { .. } | E::Counted { .. } | E::SafetyStockSet { .. } => {}
-        E::TransferredOut { to, number, sku, quantity, reference } => {
-            let transfer =
-                OutgoingTransfer { sku: sku.clone(), quantity: *quantity, reference: reference.clone() };
+        E::TransferredOut {
+            to,
+            number,
+            sku,
+            quantity,
+            reference,
+        } => {
+            let transfer = OutgoingTransfer {
+                sku: sku.clone(),
+                quantity: *quantity,
+                reference: reference.clone(),
+            };
             location.outgoing.insert((to.clone(), *number), transfer);
             location.numbered.insert(to.clone(), *number);
         }
-        E::TransferredIn { from, number, .. } => location.arrived.entry(from.clone()).or_default().note(*number),
-        E::TransferConfirmed { to, number } => drop(location.outgoing.remove(&(to.clone(), *number))),
-        E::Reserved { attempt, units, makeup, promise, not_after } => {
+        E::TransferredIn { from, number, .. } => location
+            .arrived
+            .entry(from.clone())
+            .or_default()
+            .note(*number),
+        E::TransferConfirmed { to, number } => {
+            drop(location.outgoing.remove(&(to.clone(), *number)))
+        }
+        E::Reserved {
+            attempt,
+            units,
+            makeup,
+            promise,
+            not_after,
+        } => {
             let reservation = Reservation {
                 makeup: makeup.clone(),
                 units: *units,
@@ -60,28 +82,51 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             location.reservations.insert(attempt.clone(), reservation);
         }
         E::Refused { attempt, not_after } | E::ClosedUnseen { attempt, not_after } => {
-            location.tombstones.put(Ended::Attempt(attempt.clone()), *not_after);
+            location
+                .tombstones
+                .put(Ended::Attempt(attempt.clone()), *not_after);
         }
-        E::Released { attempt, units, .. } => change(location, attempt, stamp, |r| r.units -= units),
+        E::Released { attempt, units, .. } => {
+            change(location, attempt, stamp, |r| r.units -= units)
+        }
         E::Picked { attempt, units, .. } => change(location, attempt, stamp, |r| r.picked += units),
         E::Missed { attempt, units, .. } => change(location, attempt, stamp, |r| {
             r.units -= units;
             r.short += units;
         }),
-        E::Shipped { attempt, units, .. } => change(location, attempt, stamp, |r| r.shipped += units),
+        E::Shipped { attempt, units, .. } => {
+            change(location, attempt, stamp, |r| r.shipped += units)
+        }
         E::Displaced { attempt, units, .. } => {
-            let left = location.reservations.get(attempt).map_or(0, |r| r.units - units);
+            let left = location
+                .reservations
+                .get(attempt)
+                .map_or(0, |r| r.units - units);
             change(location, attempt, stamp, |r| r.units -= units);
             location.displaced.insert(attempt.clone(), left);
         }
         E::DisplacementConfirmed { attempt, .. } => drop(location.displaced.remove(attempt)),
-        E::Held { hold, items, expires_at } => {
+        E::Held {
+            hold,
+            items,
+            expires_at,
+        } => {
             location.expiries.insert((*expires_at, hold.clone()));
-            let held = StockHold { items: items.clone(), expires_at: *expires_at };
+            let held = StockHold {
+                items: items.clone(),
+                expires_at: *expires_at,
+            };
             location.holds.insert(hold.clone(), held);
         }
         E::HoldEnded { hold, .. } => end_hold(location, hold),
-        E::HoldConverted { hold, attempt, units, sku, promise, not_after } => {
+        E::HoldConverted {
+            hold,
+            attempt,
+            units,
+            sku,
+            promise,
+            not_after,
+        } => {
             end_hold(location, hold);
             let reservation = Reservation {
                 makeup: super::types::Makeup::One(sku.clone()),
@@ -96,7 +141,9 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
         }
         E::Restocked { return_id, .. } => {
             let until = stamp.recorded_at.plus_millis(RESTOCK_MEMORY_MILLIS);
-            location.tombstones.put(Ended::Return(return_id.clone()), until);
+            location
+                .tombstones
+                .put(Ended::Return(return_id.clone()), until);
         }
     }
 }
@@ -109,8 +156,15 @@ fn end_hold(location: &mut Location, hold: &HoldId) {
 
 /// Changes a reservation; one with nothing left is closed, and remembered for as long as its
 /// `Reserve` may come again.
-fn change(location: &mut Location, attempt: &AttemptId, stamp: &Stamp, how: impl FnOnce(&mut Reservation)) {
-    let Some(reservation) = location.reservations.get_mut(attempt) else { return };
+fn change(
+    location: &mut Location,
+    attempt: &AttemptId,
+    stamp: &Stamp,
+    how: impl FnOnce(&mut Reservation),
+) {
+    let Some(reservation) = location.reservations.get_mut(attempt) else {
+        return;
+    };
     how(reservation);
     if reservation.units > reservation.shipped {
         return;
@@ -118,6 +172,8 @@ fn change(location: &mut Location, attempt: &AttemptId, stamp: &Stamp, how: impl
     let until: Timestamp = reservation.not_after;
     location.reservations.remove(attempt);
     if until >= stamp.recorded_at {
-        location.tombstones.put(Ended::Attempt(attempt.clone()), until);
+        location
+            .tombstones
+            .put(Ended::Attempt(attempt.clone()), until);
     }
 }

@@ -115,7 +115,12 @@ fn of_makeup(
     makeup.parts().map(movement).collect()
 }
 
-fn of_items(items: &[(Sku, u32)], kind: MovementKind, reference: &dyn std::fmt::Display, sign: i64) -> Vec<Movement> {
+fn of_items(
+    items: &[(Sku, u32)],
+    kind: MovementKind,
+    reference: &dyn std::fmt::Display,
+    sign: i64,
+) -> Vec<Movement> {
     let movement = |(sku, units): &(Sku, u32)| Movement {
         reserved_delta: sign * i64::from(*units),
         ..Movement::new(sku, kind, reference)
@@ -130,46 +135,88 @@ impl LocationEvent {
         use LocationEvent as E;
         use MovementKind as K;
         let on_hand = |sku, kind, reference: &dyn std::fmt::Display, delta| {
-            vec![Movement { on_hand_delta: delta, ..Movement::new(sku, kind, reference) }]
+            vec![Movement {
+                on_hand_delta: delta,
+                ..Movement::new(sku, kind, reference)
+            }]
         };
         match self {
-            E::Received { sku, quantity, reference } => {
-                on_hand(sku, K::Received, reference, i64::from(*quantity))
-            }
-            E::Adjusted { sku, delta, damaged_delta, reference } => vec![Movement {
+            E::Received {
+                sku,
+                quantity,
+                reference,
+            } => on_hand(sku, K::Received, reference, i64::from(*quantity)),
+            E::Adjusted {
+                sku,
+                delta,
+                damaged_delta,
+                reference,
+            } => vec![Movement {
                 on_hand_delta: *delta,
                 damaged_delta: *damaged_delta,
                 ..Movement::new(sku, K::Adjusted, reference)
             }],
-            E::Counted { sku, delta, reference, .. } => on_hand(sku, K::Counted, reference, *delta),
+            E::Counted {
+                sku,
+                delta,
+                reference,
+                ..
+            } => on_hand(sku, K::Counted, reference, *delta),
             E::SafetyStockSet { sku, delta, .. } => {
-                vec![Movement { safety_delta: *delta, ..Movement::new(sku, K::SafetyStockSet, &"") }]
+                vec![Movement {
+                    safety_delta: *delta,
+                    ..Movement::new(sku, K::SafetyStockSet, &"")
+                }]
             }
-            E::TransferredOut { sku, quantity, reference, .. } => {
-                on_hand(sku, K::Transferred, reference, -i64::from(*quantity))
-            }
-            E::TransferredIn { sku, quantity, reference, .. } => {
-                on_hand(sku, K::Transferred, reference, i64::from(*quantity))
-            }
-            E::Reserved { attempt, units, makeup, .. } => {
-                of_makeup(makeup, *units, K::Reserved, attempt, (0, 1, 0))
-            }
-            E::Released { attempt, units, makeup } => {
-                of_makeup(makeup, *units, K::Released, attempt, (0, -1, 0))
-            }
-            E::Picked { attempt, units, makeup } => of_makeup(makeup, *units, K::Picked, attempt, (0, 0, 1)),
-            E::Missed { attempt, units, makeup } => of_makeup(makeup, *units, K::Missed, attempt, (-1, -1, 0)),
-            E::Shipped { attempt, units, makeup } => {
-                of_makeup(makeup, *units, K::Shipped, attempt, (-1, -1, -1))
-            }
-            E::Displaced { attempt, units, makeup } => {
-                of_makeup(makeup, *units, K::Displaced, attempt, (0, -1, 0))
-            }
+            E::TransferredOut {
+                sku,
+                quantity,
+                reference,
+                ..
+            } => on_hand(sku, K::Transferred, reference, -i64::from(*quantity)),
+            E::TransferredIn {
+                sku,
+                quantity,
+                reference,
+                ..
+            } => on_hand(sku, K::Transferred, reference, i64::from(*quantity)),
+            E::Reserved {
+                attempt,
+                units,
+                makeup,
+                ..
+            } => of_makeup(makeup, *units, K::Reserved, attempt, (0, 1, 0)),
+            E::Released {
+                attempt,
+                units,
+                makeup,
+            } => of_makeup(makeup, *units, K::Released, attempt, (0, -1, 0)),
+            E::Picked {
+                attempt,
+                units,
+                makeup,
+            } => of_makeup(makeup, *units, K::Picked, attempt, (0, 0, 1)),
+            E::Missed {
+                attempt,
+                units,
+                makeup,
+            } => of_makeup(makeup, *units, K::Missed, attempt, (-1, -1, 0)),
+            E::Shipped {
+                attempt,
+                units,
+                makeup,
+            } => of_makeup(makeup, *units, K::Shipped, attempt, (-1, -1, -1)),
+            E::Displaced {
+                attempt,
+                units,
+                makeup,
+            } => of_makeup(makeup, *units, K::Displaced, attempt, (0, -1, 0)),
             E::Held { hold, items, .. } => of_items(items, K::Reserved, hold, 1),
             E::HoldEnded { hold, items, .. } => of_items(items, K::Released, hold, -1),
-            E::Restocked { return_id, items } => {
-                items.iter().filter_map(|item| returned(item, return_id)).collect()
-            }
+            E::Restocked { return_id, items } => items
+                .iter()
+                .filter_map(|item| returned(item, return_id))
+                .collect(),
             E::TransferConfirmed { .. }
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
@@ -181,12 +228,19 @@ impl LocationEvent {
 
 /// What comes back is on hand again; what somebody must look at counts as damaged until then; what
 /// is not for sale again or was not there never enters the stock.
-fn returned((sku, units, disposition): &(Sku, u32, Disposition), id: &crate::ids::ReturnId) -> Option<Movement> {
+fn returned(
+    (sku, units, disposition): &(Sku, u32, Disposition),
+    id: &crate::ids::ReturnId,
+) -> Option<Movement> {
     let units = i64::from(*units);
     let damaged_delta = match disposition {
         Disposition::Restocked => 0,
         Disposition::ProcessingRequired => units,
         Disposition::NotRestocked | Disposition::Missing => return None,
     };
-    Some(Movement { on_hand_delta: units, damaged_delta, ..Movement::new(sku, MovementKind::Returned, id) })
+    Some(Movement {
+        on_hand_delta: units,
+        damaged_delta,
+        ..Movement::new(sku, MovementKind::Returned, id)
+    })
 }

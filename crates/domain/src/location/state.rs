@@ -67,16 +67,25 @@ impl Location {
     pub fn balances_after(&self, after: Option<&Sku>) -> impl Iterator<Item = (&Sku, Balance)> {
         use std::ops::Bound;
         let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
-        self.items.range((from, Bound::Unbounded)).map(|(sku, item)| (sku, item.balance))
+        self.items
+            .range((from, Bound::Unbounded))
+            .map(|(sku, item)| (sku, item.balance))
     }
 
     /// Reservations after one, by attempt: (attempt, units that have not left, of those picked).
-    pub fn reservations_after(&self, after: Option<&AttemptId>) -> impl Iterator<Item = (&AttemptId, u32, u32)> {
+    pub fn reservations_after(
+        &self,
+        after: Option<&AttemptId>,
+    ) -> impl Iterator<Item = (&AttemptId, u32, u32)> {
         use std::ops::Bound;
         let from = after.map_or(Bound::Unbounded, |attempt| Bound::Excluded(attempt.clone()));
         let open = |(attempt, reservation)| -> (&AttemptId, u32, u32) {
             let reservation: &Reservation = reservation;
-            (attempt, reservation.units - reservation.shipped, reservation.picked - reservation.shipped)
+            (
+                attempt,
+                reservation.units - reservation.shipped,
+                reservation.picked - reservation.shipped,
+            )
         };
         self.reservations.range((from, Bound::Unbounded)).map(open)
     }
@@ -188,7 +197,11 @@ impl Entity for Location {
         self.recorded_at
     }
 
-    fn decide(&self, command: &LocationCommand, context: &Context) -> Result<DecisionOf<Self>, LocationRejection> {
+    fn decide(
+        &self,
+        command: &LocationCommand,
+        context: &Context,
+    ) -> Result<DecisionOf<Self>, LocationRejection> {
         decide::decide(self, command, context)
     }
 
@@ -199,17 +212,23 @@ impl Entity for Location {
     fn apply_private(&mut self, (): &()) {}
 
     fn pending(&self) -> Vec<LocationEffect> {
-        let displaced = self.displaced.iter().map(|(attempt, units)| LocationEffect::NotifyDisplaced {
-            attempt: attempt.clone(),
-            units: *units,
-        });
-        let transfers = self.outgoing.iter().map(|((to, number), transfer)| LocationEffect::DeliverTransfer {
-            to: to.clone(),
-            number: *number,
-            sku: transfer.sku.clone(),
-            quantity: transfer.quantity,
-            reference: transfer.reference.clone(),
-        });
+        let displaced =
+            self.displaced
+                .iter()
+                .map(|(attempt, units)| LocationEffect::NotifyDisplaced {
+                    attempt: attempt.clone(),
+                    units: *units,
+                });
+        let transfers =
+            self.outgoing
+                .iter()
+                .map(|((to, number), transfer)| LocationEffect::DeliverTransfer {
+                    to: to.clone(),
+                    number: *number,
+                    sku: transfer.sku.clone(),
+                    quantity: transfer.quantity,
+                    reference: transfer.reference.clone(),
+                });
         displaced.chain(transfers).collect()
     }
 
@@ -234,19 +253,37 @@ impl Entity for Location {
         use LocationEvent as E;
         use LocationPartKey as P;
         parts.push(P::Header);
-        parts.extend(event.movements().into_iter().map(|movement| P::Item(movement.sku)));
-        let tombstone = |attempt: &AttemptId| P::Tombstones(bucket_of(&Ended::Attempt(attempt.clone())));
+        parts.extend(
+            event
+                .movements()
+                .into_iter()
+                .map(|movement| P::Item(movement.sku)),
+        );
+        let tombstone =
+            |attempt: &AttemptId| P::Tombstones(bucket_of(&Ended::Attempt(attempt.clone())));
         match event {
             E::Reserved { attempt, .. } | E::Picked { attempt, .. } => {
                 parts.push(P::Reservation(attempt.clone()));
             }
-            E::Released { attempt, .. } | E::Missed { attempt, .. } | E::Shipped { attempt, .. } => {
-                parts.extend([P::Reservation(attempt.clone()), P::Displaced(attempt.clone()), tombstone(attempt)]);
+            E::Released { attempt, .. }
+            | E::Missed { attempt, .. }
+            | E::Shipped { attempt, .. } => {
+                parts.extend([
+                    P::Reservation(attempt.clone()),
+                    P::Displaced(attempt.clone()),
+                    tombstone(attempt),
+                ]);
             }
             E::Displaced { attempt, .. } => {
-                parts.extend([P::Reservation(attempt.clone()), P::Displaced(attempt.clone()), tombstone(attempt)]);
+                parts.extend([
+                    P::Reservation(attempt.clone()),
+                    P::Displaced(attempt.clone()),
+                    tombstone(attempt),
+                ]);
             }
-            E::Refused { attempt, .. } | E::ClosedUnseen { attempt, .. } => parts.push(tombstone(attempt)),
+            E::Refused { attempt, .. } | E::ClosedUnseen { attempt, .. } => {
+                parts.push(tombstone(attempt))
+            }
             E::DisplacementConfirmed { attempt, .. } => parts.push(P::Displaced(attempt.clone())),
             E::TransferredOut { to, number, .. } => {
                 parts.extend([P::Outgoing(to.clone(), *number), P::Numbered(to.clone())]);
@@ -260,7 +297,10 @@ impl Entity for Location {
             E::Restocked { return_id, .. } => {
                 parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
             }
-            E::Received { .. } | E::Adjusted { .. } | E::Counted { .. } | E::SafetyStockSet { .. } => {}
+            E::Received { .. }
+            | E::Adjusted { .. }
+            | E::Counted { .. }
+            | E::SafetyStockSet { .. } => {}
         }
     }
 
@@ -270,16 +310,22 @@ impl Entity for Location {
         match key {
             P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
             P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
-            P::Reservation(attempt) => self.reservations.get(attempt).cloned().map(Part::Reservation),
+            P::Reservation(attempt) => self
+                .reservations
+                .get(attempt)
+                .cloned()
+                .map(Part::Reservation),
             P::Hold(hold) => self.holds.get(hold).cloned().map(Part::Hold),
             P::Tombstones(bucket) => {
                 let here = self.tombstones.in_bucket(*bucket % TOMBSTONE_BUCKETS);
                 (!here.is_empty()).then_some(Part::Tombstones(here))
             }
             P::Displaced(attempt) => self.displaced.get(attempt).copied().map(Part::Displaced),
-            P::Outgoing(to, number) => {
-                self.outgoing.get(&(to.clone(), *number)).cloned().map(Part::Outgoing)
-            }
+            P::Outgoing(to, number) => self
+                .outgoing
+                .get(&(to.clone(), *number))
+                .cloned()
+                .map(Part::Outgoing),
             P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
             P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
         }
@@ -304,7 +350,8 @@ impl Entity for Location {
                     location.holds.insert(hold, held);
                 }
                 (_, Part::Tombstones(here)) => {
-                    here.into_iter().for_each(|(name, until)| location.tombstones.put(name, until));
+                    here.into_iter()
+                        .for_each(|(name, until)| location.tombstones.put(name, until));
                 }
                 (P::Displaced(attempt), Part::Displaced(units)) => {
                     location.displaced.insert(attempt, units);
@@ -312,8 +359,12 @@ impl Entity for Location {
                 (P::Outgoing(to, number), Part::Outgoing(transfer)) => {
                     location.outgoing.insert((to, number), transfer);
                 }
-                (P::Numbered(to), Part::Numbered(number)) => drop(location.numbered.insert(to, number)),
-                (P::Arrived(from), Part::Arrived(arrived)) => drop(location.arrived.insert(from, arrived)),
+                (P::Numbered(to), Part::Numbered(number)) => {
+                    drop(location.numbered.insert(to, number))
+                }
+                (P::Arrived(from), Part::Arrived(arrived)) => {
+                    drop(location.arrived.insert(from, arrived))
+                }
                 (key, part) => unreachable!("part {part:?} was stored under {key:?}"),
             }
         }

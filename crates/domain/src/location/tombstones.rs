@@ -34,7 +34,12 @@ impl Tombstones {
     /// Clears away some that ended before `now`.
     pub(crate) fn clear_ended(&mut self, now: Timestamp) {
         for _ in 0..CLEARED_PER_EVENT_MAX {
-            let Some((until, name)) = self.ends.get_min().filter(|(until, _)| *until < now).cloned() else {
+            let Some((until, name)) = self
+                .ends
+                .get_min()
+                .filter(|(until, _)| *until < now)
+                .cloned()
+            else {
                 return;
             };
             self.until.remove(&name);
@@ -43,7 +48,10 @@ impl Tombstones {
     }
 
     pub(crate) fn in_bucket(&self, bucket: u8) -> Vec<(Ended, Timestamp)> {
-        let here = self.until.iter().filter(|(name, _)| bucket_of(name) == bucket);
+        let here = self
+            .until
+            .iter()
+            .filter(|(name, _)| bucket_of(name) == bucket);
         here.map(|(name, until)| (name.clone(), *until)).collect()
     }
 

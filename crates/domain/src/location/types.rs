@@ -75,7 +75,8 @@ impl Makeup {
             Makeup::One(sku) => (Some((sku, 1)), &[]),
             Makeup::Many(many) => (None, many),
         };
-        one.into_iter().chain(many.iter().map(|(sku, per_unit)| (sku, *per_unit)))
+        one.into_iter()
+            .chain(many.iter().map(|(sku, per_unit)| (sku, *per_unit)))
     }
 }
 

@@ -182,10 +182,7 @@ fn finish(world: &mut World, cancelled: bool) {
             });
         } else {
             for kind in 0..3 {
-                world
-                    .shelves
-                    .iter_mut()
-                    .for_each(|s| *s.stock.entry(sku(kind)).or_default() += 100);
+                (0..3).for_each(|at| world.receive(at, &sku(kind), 100));
             }
             world
                 .tell(&OrderCommand::Replenish)

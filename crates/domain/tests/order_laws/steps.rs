@@ -91,7 +91,7 @@ pub fn take(world: &mut World, step: &Step) {
         Step::Pass(millis) => return world.pass(millis),
         Step::Displace(at, units) => return world.displace(at, units),
         Step::Receive(at, units) => {
-            *world.shelves[at].stock.entry(sku(units % 3)).or_default() += units;
+            world.receive(at, &sku(units % 3), units);
             OrderCommand::Replenish
         }
         Step::Cancel(None) => OrderCommand::Cancel {

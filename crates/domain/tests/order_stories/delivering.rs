@@ -259,8 +259,8 @@ fn a_return_refunds_the_goods_and_restocks_them() {
     world.settle();
     assert_eq!(world.order.returns[0].status, ReturnStatus::Closed);
     assert_eq!(
-        world.shelves[2].stock.get(&sku("mug")),
-        Some(&1),
+        world.available(2, &sku("mug")),
+        1,
         "the missing one is not restocked"
     );
     let totals = world.order.totals();

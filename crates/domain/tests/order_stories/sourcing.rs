@@ -115,7 +115,7 @@ fn backorders_are_tried_again_at_growing_pauses() {
         world.settle();
     }
     assert_eq!(pauses, [15, 30, 60, 120, 240, 360, 360]);
-    world.shelves[1].stock.insert(sku("mug"), 5);
+    world.receive(1, &sku("mug"), 5);
     world.tell(&OrderCommand::Replenish).expect("stock came in");
     world.settle();
     assert_eq!(world.order.status(), OrderStatus::Allocated);
@@ -180,7 +180,7 @@ fn an_order_that_ships_complete_is_reserved_whole_or_not_at_all() {
         ),
         (0, 3, 2)
     );
-    world.shelves[1].stock.insert(sku("pan"), 2);
+    world.receive(1, &sku("pan"), 2);
     world.tell(&OrderCommand::Replenish).expect("stock came in");
     world.settle();
     assert_eq!(world.order.status(), OrderStatus::Allocated);

@@ -1,16 +1,13 @@
-//! An order and its surroundings in one place: locations that keep their word, a network that
-//! delays, reorders, repeats and loses messages, and a clock that tests move.
+//! An order and its surroundings in one place: the real locations, a network that delays, reorders,
+//! repeats and loses messages, and a clock that tests move.
 //!
 //! What must hold after every event is checked here; tests only say what happens.
 
-mod shelf;
-
 use consign_domain::entity::{Context, Effect, Entity, Stamp};
-use consign_domain::ids::{LocationId, OrderId, Sku};
+use consign_domain::ids::{AttemptId, LocationId, OrderId, ReturnId, Sku};
+use consign_domain::location::{Location, LocationCommand, LocationEffect, LocationReply};
 use consign_domain::order::*;
 use consign_domain::time::Timestamp;
-
-use shelf::Shelf;
 
 pub const LOCATIONS: [&str; 3] = ["LEEDS", "YORK", "BATH"];
 
@@ -28,28 +25,69 @@ enum Message {
 /// One order and what surrounds it.
 pub struct World {
     pub order: Order,
-    pub shelves: Vec<Shelf>,
+    pub locations: Vec<Location>,
     pub now: Timestamp,
     network: Vec<Message>,
     pub events: Vec<OrderEvent>,
 }
 
 impl World {
+    /// With this much of each SKU at each location.
     pub fn new(stock: &[(Sku, [u32; 3])]) -> Self {
-        let mut shelves = vec![Shelf::default(); 3];
-        for (sku, units) in stock {
-            for (shelf, units) in shelves.iter_mut().zip(units) {
-                shelf.stock.insert(sku.clone(), *units);
-            }
-        }
-        let order = Order::empty(OrderId::new("o1").expect("a valid name"));
-        Self {
-            order,
-            shelves,
+        let mut world = Self {
+            order: Order::empty(OrderId::new("o1").expect("a valid name")),
+            locations: (0..LOCATIONS.len())
+                .map(|index| Location::empty(location(index)))
+                .collect(),
             now: Timestamp(1_000_000_000),
             network: Vec::new(),
             events: Vec::new(),
+        };
+        for (sku, units) in stock {
+            for (index, units) in units.iter().enumerate() {
+                world.receive(index, sku, *units);
+            }
         }
+        world
+    }
+
+    /// Goods come in. The order is not told.
+    pub fn receive(&mut self, index: usize, sku: &Sku, quantity: u32) {
+        if quantity > 0 {
+            let reference = "delivery".into();
+            self.tell_location(
+                index,
+                &LocationCommand::Receive {
+                    sku: sku.clone(),
+                    quantity,
+                    reference,
+                },
+            );
+        }
+    }
+
+    /// Gives a location a command; L1 must hold whatever it grants.
+    fn tell_location(&mut self, index: usize, command: &LocationCommand) -> Option<LocationReply> {
+        let context = Context {
+            now: self.now,
+            occurred_at: None,
+            by: "test".into(),
+        };
+        let decision = self.locations[index].decide(command, &context).ok()?;
+        let before = self.locations[index].clone();
+        for event in &decision.events {
+            self.locations[index].apply(event, &context.stamp());
+        }
+        if matches!(command, LocationCommand::Serve { .. }) {
+            for (sku, balance) in self.locations[index].balances() {
+                let available = balance.available();
+                assert!(
+                    available >= before.available(sku).min(0),
+                    "oversold (L1): {sku} {balance:?}"
+                );
+            }
+        }
+        Some(decision.reply)
     }
 
     /// Gives a command and takes its events in, checking every law after each of them.
@@ -123,10 +161,14 @@ impl World {
                     .map(|e| Message::Effect(Box::new(e))),
             );
         }
-        for (index, shelf) in self.shelves.iter().enumerate() {
-            for (&attempt, &units) in &shelf.displaced {
+        for (index, at) in self.locations.iter().enumerate() {
+            for effect in at.pending() {
+                let LocationEffect::NotifyDisplaced { attempt, units } = effect else {
+                    continue;
+                };
+                let (location, attempt) = (location(index), attempt.attempt);
                 let told = OrderCommand::Displaced {
-                    location: location(index),
+                    location,
                     attempt,
                     units,
                 };
@@ -156,17 +198,30 @@ impl World {
                     units,
                 } = &*command
                 {
-                    let index = LOCATIONS
-                        .iter()
-                        .position(|l| *l == from.as_str())
-                        .expect("one of ours");
-                    let displaced = &mut self.shelves[index].displaced;
-                    if displaced.get(attempt) == Some(units) {
-                        displaced.remove(attempt);
-                    }
+                    let attempt = AttemptId {
+                        order: self.order.id.clone(),
+                        line: self.line_of(*attempt),
+                        attempt: *attempt,
+                    };
+                    let confirmed = LocationCommand::DisplacementConfirmed {
+                        attempt,
+                        units: *units,
+                    };
+                    self.tell_location(index_of(from), &confirmed);
                 }
             }
         }
+    }
+
+    /// The line of an attempt, which the order may have forgotten.
+    fn line_of(&self, attempt: u32) -> u32 {
+        let mut numbered = self.events.iter().filter_map(|e| match e {
+            OrderEvent::Sourced { assignments, .. } => Some(assignments),
+            _ => None,
+        });
+        let nth = numbered.by_ref().flatten().nth(attempt as usize - 1);
+        nth.expect("attempts are numbered in the order in which they were sourced")
+            .line
     }
 
     pub fn lose(&mut self, index: usize) {
@@ -190,14 +245,18 @@ impl World {
                 location: at,
                 request,
             } => {
-                let index = LOCATIONS
-                    .iter()
-                    .position(|l| *l == at.as_str())
-                    .expect("one of ours");
-                let answer = self.shelves[index].serve(request, self.now);
+                let serve = LocationCommand::Serve {
+                    order: self.order.id.clone(),
+                    requests: vec![request.clone()],
+                };
+                let Some(LocationReply::Answers(answers)) =
+                    self.tell_location(index_of(at), &serve)
+                else {
+                    panic!("a location answers every request");
+                };
                 OrderCommand::LocationAnswered {
                     location: at.clone(),
-                    answers: vec![answer],
+                    answers,
                 }
             }
             OrderEffect::IssueTrackingNumber { shipment, .. } => {
@@ -211,25 +270,23 @@ impl World {
                 number,
                 items,
             } => {
-                let index = LOCATIONS
-                    .iter()
-                    .position(|l| *l == at.as_str())
-                    .expect("one of ours");
-                let shelf = &mut self.shelves[index];
-                if shelf.restocked.insert(*number) {
-                    for (sku, units, disposition) in items {
-                        if *disposition == Disposition::Restocked {
-                            *shelf.stock.entry(sku.clone()).or_default() += units;
-                        }
-                    }
-                }
+                let return_id = ReturnId {
+                    order: self.order.id.clone(),
+                    number: *number,
+                };
+                let restock = LocationCommand::Restock {
+                    return_id,
+                    items: items.clone(),
+                };
+                self.tell_location(index_of(at), &restock)
+                    .expect("goods are never refused");
                 OrderCommand::RestockConfirmed { number: *number }
             }
         };
         self.network.push(Message::Told(Box::new(told)));
     }
 
-    /// A plan from what the shelves hold, except that at times one unit more is wished for blindly.
+    /// A plan from what the locations have, except that at times one unit more is wished for blindly.
     /// An order for one location gets the first that nothing is excluded from.
     pub fn plan(&self, units: &[(u32, u32)], excluded: &[(u32, LocationId)]) -> Plan {
         let header = self.order.header.as_ref();
@@ -257,8 +314,7 @@ impl World {
             let mut left = wanted;
             for &index in &places {
                 let place = location(index);
-                let stock = &self.shelves[index].stock;
-                let has = |(sku, each): &(Sku, u32)| stock.get(sku).copied().unwrap_or(0) / each;
+                let has = |(sku, each): &(Sku, u32)| self.available(index, sku) / each;
                 let there = parts.iter().map(has).min().unwrap_or(0);
                 let blind = u32::from((self.now.0 / 1_000) % 3 == 0);
                 let quantity = if whole { left } else { left.min(there + blind) };
@@ -278,9 +334,35 @@ impl World {
         }
     }
 
-    pub fn displace(&mut self, index: usize, units: u32) {
-        let index = index % self.shelves.len();
-        self.shelves[index].displace(units);
+    /// What a location may still grant.
+    pub fn available(&self, index: usize, sku: &Sku) -> u32 {
+        u32::try_from(self.locations[index].available(sku)).unwrap_or(0)
+    }
+
+    /// Stock turns out to be less than is promised, by up to so many pieces.
+    pub fn displace(&mut self, index: usize, pieces: u32) {
+        let index = index % self.locations.len();
+        let unpicked = |sku: &Sku| {
+            let balance = self.locations[index].balance(sku);
+            balance.reserved - balance.picked
+        };
+        let found = self.locations[index]
+            .balances()
+            .map(|(sku, _)| sku.clone())
+            .find(|sku| unpicked(sku) > 0);
+        let Some(sku) = found else { return };
+        let gone =
+            self.locations[index].available(&sku).max(0) + unpicked(&sku).min(i64::from(pieces));
+        let reference = "audit".into();
+        self.tell_location(
+            index,
+            &LocationCommand::Adjust {
+                sku,
+                delta: -gone,
+                damaged_delta: 0,
+                reference,
+            },
+        );
     }
 
     pub fn pass(&mut self, millis: i64) {
@@ -297,7 +379,7 @@ impl World {
             while !self.network.is_empty() {
                 self.deliver(0, false);
             }
-            if !self.order.has_pending() && self.shelves.iter().all(|s| s.displaced.is_empty()) {
+            if !self.order.has_pending() && self.locations.iter().all(|l| !l.has_pending()) {
                 self.agree();
                 return;
             }
@@ -311,7 +393,7 @@ impl World {
 
     /// Once nothing is under way, locations hold for the order exactly what it believes (L5).
     fn agree(&self) {
-        for (index, shelf) in self.shelves.iter().enumerate() {
+        for (index, at) in self.locations.iter().enumerate() {
             let of = |a: &&Attempt| a.location == location(index) && a.granted;
             let believed: u32 = self
                 .order
@@ -322,8 +404,8 @@ impl World {
                 .sum();
             assert_eq!(
                 believed,
-                shelf.reserved(),
-                "at {}: {:#?}\n{shelf:#?}",
+                reserved_at(at),
+                "at {}: {:#?}\n{at:#?}",
                 LOCATIONS[index],
                 self.order
             );
@@ -332,15 +414,33 @@ impl World {
     }
 
     pub fn reserved(&self) -> u32 {
-        self.shelves.iter().map(Shelf::reserved).sum()
+        self.locations.iter().map(reserved_at).sum()
     }
 
     /// Every pending effect has a name of its own.
     fn effects_are_named(&self) {
         let keys: Vec<_> = self.order.pending().iter().map(Effect::key).collect();
-        let unique: std::collections::HashSet<_> = keys.iter().collect();
-        assert_eq!(unique.len(), keys.len(), "{keys:?}");
+        let repeated = keys
+            .iter()
+            .enumerate()
+            .find(|(at, key)| keys[..*at].contains(key));
+        assert_eq!(repeated, None, "{keys:?}");
     }
+}
+
+fn index_of(location: &LocationId) -> usize {
+    LOCATIONS
+        .iter()
+        .position(|l| *l == location.as_str())
+        .expect("one of ours")
+}
+
+/// Units that a location holds for orders and that have not left.
+fn reserved_at(location: &Location) -> u32 {
+    location
+        .reservations_after(None)
+        .map(|(_, units, _)| units)
+        .sum()
 }
 
 /// Commands that come from other entities or carriers, at least once and in any order.

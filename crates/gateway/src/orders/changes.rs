@@ -8,7 +8,8 @@ use consign_domain::order::{Amendment, CancelScope, HoldScope, LineQuantity, Ord
 use consign_orchestrator::CallMeta;
 
 use super::dto::{AmendDto, CancelDto, HoldDto, HoldScopeDto, Nothing};
-use super::parse::{address, destination, line, line_index};
+use super::line_name::line_index;
+use super::parse::{address, destination, line};
 use super::render::OrderBody;
 use super::routes::{changed, find};
 use crate::answer::{self, Answered};
@@ -144,6 +145,10 @@ pub async fn amend(
         ));
     }
     let mut amendments = Vec::new();
+    // Where each amendment stands in the body, for what the order finds wrong with it.
+    let mut places: Vec<String> = (0..add.len())
+        .map(|index| format!("/add_lines/{index}"))
+        .collect();
     let lines_at = root.field("lines");
     for (index, dto) in body.lines.into_iter().enumerate() {
         let place = lines_at.index(index);
@@ -159,11 +164,13 @@ pub async fn amend(
         }
         if let Some(quantity) = dto.quantity {
             amendments.push(Amendment::SetQuantity { line, quantity });
+            places.push(place.to_string());
         }
         if let Some(text) = dto.unit_price {
             let unit_price = faults.unit_price(&place.field("unit_price"), &text.0);
             amendments
                 .extend(unit_price.map(|unit_price| Amendment::SetPrice { line, unit_price }));
+            places.push(place.to_string());
         }
     }
     if let Some(dto) = body.ship_to {
@@ -181,13 +188,37 @@ pub async fn amend(
         faults.add(&root, "empty", "there is nothing to amend");
     }
     let (add, amendments) = faults.finish(Some((add, amendments)))?;
-    changed(
-        &gateway
-            .consign
-            .amend(&order.id, add, amendments, call)
-            .await?,
-        StatusCode::OK,
-    )
+    let amended = gateway
+        .consign
+        .amend(&order.id, add, amendments, call)
+        .await;
+    let outcome = amended.map_err(|error| in_the_body(error.into(), &places))?;
+    changed(&outcome, StatusCode::OK)
+}
+
+/// A problem that names amendments by their number, with the body's own pointers in their place.
+fn in_the_body(mut problem: Problem, places: &[String]) -> Problem {
+    for error in &mut problem.errors {
+        let Some(rest) = error.pointer.strip_prefix("/amendments/") else {
+            continue;
+        };
+        let (number, member) = rest.split_once('/').unwrap_or((rest, ""));
+        let place = number.parse().ok().and_then(|n: usize| places.get(n));
+        let place = place.map_or("", String::as_str);
+        // The order knows an added line as the amendment's member `line`.
+        let member = match member.strip_prefix("line") {
+            Some(of_line) if place.starts_with("/add_lines/") => of_line.trim_start_matches('/'),
+            _ => member,
+        };
+        error.pointer = match member {
+            "" => place.to_owned(),
+            member => format!("{place}/{member}"),
+        };
+    }
+    if !problem.errors.is_empty() {
+        problem.detail = Problem::validation(problem.errors.clone()).detail;
+    }
+    problem
 }
 
 /// Lays a hold over an order, a fulfillment order or a line. Reservations stay.

@@ -126,7 +126,7 @@ pub struct CustomerDto {
 }
 
 /// A postal address.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddressDto {
     /// The recipient.

@@ -1,5 +1,7 @@
 //! Lists about orders: orders by filter, an order's history, its sourcing decisions.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use compact_str::CompactString;
@@ -157,7 +159,10 @@ pub struct DecisionBody {
     round: u32,
     #[schema(value_type = String)]
     decided_at: TimeText,
+    /// For people.
     text: String,
+    /// Which location each ordinal in the explanation stands for.
+    locations: BTreeMap<u32, String>,
     explanation: Value,
 }
 
@@ -177,6 +182,11 @@ pub async fn explanation(State(gateway): State<Gateway>, Path(id): Path<String>)
             round: decision.round,
             decided_at: TimeText(decision.decided_at),
             text: decision.text,
+            locations: decision
+                .locations
+                .into_iter()
+                .map(|(n, id)| (n, id.to_string()))
+                .collect(),
             explanation,
         });
     }

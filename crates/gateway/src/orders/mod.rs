@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod dto;
+pub mod line_name;
 pub mod lists;
 pub mod parse;
 pub mod render;

@@ -7,14 +7,14 @@ use consign_domain::catalogue::Position;
 use consign_domain::ids::{LineId, OrderId};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor};
 use consign_domain::order::{
-    Address, Destination, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, Order, PersonalData, Tax,
+    Address, Destination, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, PersonalData, Tax,
 };
 use consign_domain::time::Timestamp;
 use consign_orchestrator::{NewOrder, ProductLine};
 
-use super::dto::{AddressDto, Amounts, LineDto, LineName, PlaceOrder};
+use super::dto::{AddressDto, Amounts, LineDto, PlaceOrder};
 use crate::fields::{At, CODE_BYTES_MAX, Faults, TEXT_BYTES_MAX};
-use crate::problem::{Problem, shown};
+use crate::problem::Problem;
 
 /// Members of an order's metadata at most.
 pub const METADATA_MAX: usize = 64;
@@ -22,6 +22,8 @@ pub const METADATA_MAX: usize = 64;
 pub const TAXES_MAX: usize = 16;
 /// Discounts or fees in one list at most.
 pub const AMOUNTS_MAX: usize = 64;
+/// The longest of the retailer's own names and words, in bytes.
+const WORD_BYTES_MAX: usize = 256;
 /// A coarse position's grain, in millionths of a degree: about a kilometre.
 const COARSE_E6: i32 = 10_000;
 
@@ -29,19 +31,44 @@ const COARSE_E6: i32 = 10_000;
 ///
 /// # Errors
 /// 422 with every fault.
-pub fn place(dto: PlaceOrder, now: Timestamp) -> Result<NewOrder, Problem> {
+pub fn place(mut dto: PlaceOrder, now: Timestamp) -> Result<NewOrder, Problem> {
     let mut faults = Faults::default();
     let root = At::Root;
     let id: Option<OrderId> = faults.id_if(&root.field("id"), dto.id.as_ref());
-    let channel = faults.id(&root.field("channel"), &dto.channel);
     let currency = faults.currency(&root.field("currency"), &dto.currency);
-    let placed_at = faults.time_if(&root.field("placed_at"), dto.placed_at.as_ref());
+    codes(&mut faults, &dto);
+    let lines = lines(
+        &mut faults,
+        &root.field("lines"),
+        std::mem::take(&mut dto.lines),
+        currency,
+    );
+    let personal = personal(&mut faults, &mut dto);
+    let header = header(
+        &mut faults,
+        dto,
+        currency,
+        destination(&personal.ship_to),
+        now,
+    );
+    let order = header.zip(lines).map(|(header, lines)| NewOrder {
+        id,
+        header,
+        lines,
+        personal,
+    });
+    faults.finish(order)
+}
+
+/// Checks the retailer's own words.
+fn codes(faults: &mut Faults, dto: &PlaceOrder) {
+    let root = At::Root;
     for (name, value) in [
         ("external_id", &dto.external_id),
         ("order_type", &dto.order_type),
         ("locale", &dto.locale),
     ] {
-        faults.text_if(&root.field(name), value.as_deref(), CODE_BYTES_MAX * 4);
+        faults.text_if(&root.field(name), value.as_deref(), WORD_BYTES_MAX);
     }
     faults.text(
         &root.field("service_level"),
@@ -49,80 +76,85 @@ pub fn place(dto: PlaceOrder, now: Timestamp) -> Result<NewOrder, Problem> {
         CODE_BYTES_MAX,
     );
     let customer = root.field("customer");
-    faults.text(&customer.field("id"), &dto.customer.id, CODE_BYTES_MAX * 4);
-    faults.text_if(
-        &customer.field("group"),
-        dto.customer.group.as_deref(),
-        CODE_BYTES_MAX,
-    );
-    for (name, value) in [
-        ("name", &dto.customer.name),
-        ("email", &dto.customer.email),
-        ("phone", &dto.customer.phone),
-    ] {
-        faults.remark(&customer.field(name), value.as_deref());
-    }
-    let ship_to = address(&mut faults, &root.field("ship_to"), dto.ship_to);
-    let billing = dto
-        .billing
-        .map(|billing| address(&mut faults, &root.field("billing"), billing));
+    faults.text(&customer.field("id"), &dto.customer.id, WORD_BYTES_MAX);
+    let group = dto.customer.group.as_deref();
+    faults.text_if(&customer.field("group"), group, CODE_BYTES_MAX);
+}
+
+fn header(
+    faults: &mut Faults,
+    dto: PlaceOrder,
+    currency: Option<Currency>,
+    destination: Destination,
+    now: Timestamp,
+) -> Option<Header> {
+    let root = At::Root;
+    let channel = faults.id(&root.field("channel"), &dto.channel);
+    let placed_at = faults.time_if(&root.field("placed_at"), dto.placed_at.as_ref());
     let shipping = match &dto.shipping {
         Some(text) => faults.amount(&root.field("shipping"), &text.0, currency),
         None => Some(0),
     };
     let discount = sum(
-        &mut faults,
+        faults,
         &root.field("discounts"),
         dto.discounts.as_ref(),
         currency,
     );
-    let fees = sum(
-        &mut faults,
-        &root.field("fees"),
-        dto.fees.as_ref(),
-        currency,
+    let fees = sum(faults, &root.field("fees"), dto.fees.as_ref(), currency);
+    Some(Header {
+        channel: channel?,
+        external_id: dto.external_id,
+        currency: currency?,
+        placed_at: placed_at.unwrap_or(now),
+        order_type: dto.order_type,
+        locale: dto.locale,
+        customer: dto.customer.id,
+        customer_group: dto.customer.group,
+        destination,
+        service_level: dto.service_level,
+        split: dto.split.unwrap_or_default(),
+        shortage: dto.shortage.unwrap_or_default(),
+        shipping: shipping?,
+        discount: discount?,
+        fees: fees?,
+    })
+}
+
+/// Takes everything personal out of what was sent.
+fn personal(faults: &mut Faults, dto: &mut PlaceOrder) -> PersonalData {
+    let root = At::Root;
+    let customer_at = root.field("customer");
+    let customer = &mut dto.customer;
+    let (name, email, phone) = (
+        customer.name.take(),
+        customer.email.take(),
+        customer.phone.take(),
     );
-    let metadata = metadata(
-        &mut faults,
-        &root.field("metadata"),
-        dto.metadata.unwrap_or_default(),
-    );
-    let lines = lines(&mut faults, &root.field("lines"), dto.lines, currency);
-    let ok = (|| {
-        let header = Header {
-            channel: channel?,
-            external_id: dto.external_id,
-            currency: currency?,
-            placed_at: placed_at.unwrap_or(now),
-            order_type: dto.order_type,
-            locale: dto.locale,
-            customer: dto.customer.id,
-            customer_group: dto.customer.group,
-            destination: destination(&ship_to),
-            service_level: dto.service_level,
-            split: dto.split.unwrap_or_default(),
-            shortage: dto.shortage.unwrap_or_default(),
-            shipping: shipping?,
-            discount: discount?,
-            fees: fees?,
-        };
-        let personal = PersonalData {
-            customer_name: dto.customer.name,
-            email: dto.customer.email,
-            phone: dto.customer.phone,
-            ship_to,
-            billing,
-            metadata,
-            signatures: Vec::new(),
-        };
-        Some(NewOrder {
-            id,
-            header,
-            lines: lines?,
-            personal,
-        })
-    })();
-    faults.finish(ok)
+    for (member, value) in [("name", &name), ("email", &email), ("phone", &phone)] {
+        faults.remark(&customer_at.field(member), value.as_deref());
+    }
+    let billing_at = root.field("billing");
+    PersonalData {
+        customer_name: name,
+        email,
+        phone,
+        ship_to: address(
+            faults,
+            &root.field("ship_to"),
+            std::mem::take(&mut dto.ship_to),
+        ),
+        billing: dto
+            .billing
+            .take()
+            .map(|billing| address(faults, &billing_at, billing)),
+        metadata: metadata(
+            faults,
+            &root.field("metadata"),
+            dto.metadata.take().unwrap_or_default(),
+        ),
+        signatures: Vec::new(),
+    }
 }
 
 fn metadata(
@@ -299,31 +331,6 @@ pub fn line(
         taxes,
         pickup_location,
     })
-}
-
-/// The index of a line that a client names by its id or its 1-based position.
-pub fn line_index(faults: &mut Faults, at: &At<'_>, order: &Order, name: &LineName) -> Option<u32> {
-    let by_id = order
-        .lines
-        .iter()
-        .position(|line| line.id.as_str() == name.0);
-    let by_position = || {
-        let position: usize = name.0.parse().ok()?;
-        (1..=order.lines.len())
-            .contains(&position)
-            .then(|| position - 1)
-    };
-    let found = by_id
-        .or_else(by_position)
-        .and_then(|index| u32::try_from(index).ok());
-    if found.is_none() {
-        faults.add(
-            at,
-            "unknown_line",
-            format!("the order has no line \"{}\"", shown(&name.0)),
-        );
-    }
-    found
 }
 
 #[cfg(test)]

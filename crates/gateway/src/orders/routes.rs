@@ -120,12 +120,23 @@ pub async fn read(
     answer::read(&headers, order.version, || OrderBody::of(&order))
 }
 
-/// The order after a change.
+/// The order after a change: with `status`, or 202 while what the change began still goes on.
 ///
 /// # Errors
 /// Never in practice, see [`answer::json`].
 pub fn changed(outcome: &OrderOutcome, status: StatusCode) -> Result<Response, Problem> {
     let order = &outcome.order;
+    let status = settled_status(outcome, status);
     let response = answer::versioned(status, order.version, &OrderBody::of(order))?;
     Ok(answer::replayed(response, outcome.replayed))
+}
+
+/// `status`, or 202 when the outcome is still to come.
+#[must_use]
+pub fn settled_status(outcome: &OrderOutcome, status: StatusCode) -> StatusCode {
+    if outcome.settled {
+        status
+    } else {
+        StatusCode::ACCEPTED
+    }
 }

@@ -358,3 +358,37 @@ async fn more_than_the_permits_is_busy() {
         .await;
     assert!(matches!(stopped, Err(AskError::Stopped { .. })));
 }
+
+/// Stored orders are not bounded by actors: in a crowd, who only waits for answers leaves too, and
+/// comes back when they are overdue.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_crowd_waiting_actors_leave_and_are_reminded() {
+    let dir = dir();
+    let options = NodeOptions {
+        actors_max: 5,
+        ..options(dir.path())
+    };
+    let world = start(options).await;
+    world.counters.loses_messages.store(true, Ordering::SeqCst);
+    for n in 0..40 {
+        let ping = Command::Ping {
+            to: "z".into(),
+            number: n,
+        };
+        let id = format!("a{n}");
+        world
+            .host
+            .ask(id, ping, Call::by("api"))
+            .await
+            .expect("durable");
+    }
+    eventually("few are left", || world.host.resident_actors() <= 6).await;
+    world.counters.loses_messages.store(false, Ordering::SeqCst);
+    let confirmed = || {
+        let state = |n| world.host.read(&format!("a{n}")).expect("reads");
+        (0..40).all(|n| state(n).expect("exists").core.pings.is_empty())
+    };
+    eventually("all are confirmed", confirmed).await;
+    eventually("all leave", || world.host.resident_actors() == 0).await;
+    world.node.shutdown().await;
+}

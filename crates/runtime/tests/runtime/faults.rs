@@ -18,13 +18,19 @@ fn on(journal: &Disk, state: &Disk) -> NodeOptions {
 /// The power goes at many different moments, during commits and checkpoints.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_a_power_loss_at_any_write() {
+    let mut hits = 0;
     for seed in 0..40_u64 {
         let (journal, state) = (Disk::default(), Disk::default());
         let world = start(on(&journal, &state)).await;
         let mut acknowledged: HashMap<String, u64> = HashMap::new();
         let mut tried = 0_u128;
         let victim = if seed % 2 == 0 { &journal } else { &state };
-        victim.plan(seed * 3 % 47, Fault::Fail);
+        let fault = if seed % 3 == 0 {
+            Fault::Tear
+        } else {
+            Fault::Fail
+        };
+        victim.plan(seed * 3 % 47, fault);
         'work: for round in 0..6 {
             for n in 0..8 {
                 let id = format!("e{n}");
@@ -51,6 +57,7 @@ async fn what_was_acknowledged_survives_a_power_loss_at_any_write() {
                 break;
             }
         }
+        hits += u32::from(victim.broken());
         world.node.halt().await;
         drop(world);
         journal.power_loss(seed);
@@ -77,6 +84,7 @@ async fn what_was_acknowledged_survives_a_power_loss_at_any_write() {
         }
         world.node.shutdown().await;
     }
+    assert!(hits >= 30, "the fault came too late in all but {hits} runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,5 +3,6 @@
 mod actors;
 mod durability;
 mod faults;
+mod model;
 mod support;
 mod upkeep;

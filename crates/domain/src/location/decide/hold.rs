@@ -19,9 +19,18 @@ pub(super) fn hold(
     context: &Context,
 ) -> Decided {
     if let Some(held) = location.holds.get(hold) {
-        return Ok(Decision { events: Vec::new(), private: None, reply: LocationReply::Held { items: held.items.clone() } });
+        return Ok(Decision {
+            events: Vec::new(),
+            private: None,
+            reply: LocationReply::Held {
+                items: held.items.clone(),
+            },
+        });
     }
-    if items.is_empty() || items.len() > HOLD_ITEMS_MAX || items.iter().any(|(_, units)| *units == 0) {
+    if items.is_empty()
+        || items.len() > HOLD_ITEMS_MAX
+        || items.iter().any(|(_, units)| *units == 0)
+    {
         return Err(invalid("/items", "out_of_range"));
     }
     if expires_at <= context.now {
@@ -29,11 +38,21 @@ pub(super) fn hold(
     }
     let mut granted: Vec<(Sku, u32)> = Vec::new();
     for (sku, asked) in items {
-        let taken: i64 = granted.iter().filter(|(known, _)| known == sku).map(|(_, units)| i64::from(*units)).sum();
+        let taken: i64 = granted
+            .iter()
+            .filter(|(known, _)| known == sku)
+            .map(|(_, units)| i64::from(*units))
+            .sum();
         let available = location.available(sku) - taken;
-        let units = u32::try_from(available.max(0)).unwrap_or(u32::MAX).min(*asked);
+        let units = u32::try_from(available.max(0))
+            .unwrap_or(u32::MAX)
+            .min(*asked);
         if units < *asked && !partial {
-            return Err(LocationRejection::Insufficient { sku: sku.clone(), asked: *asked, available });
+            return Err(LocationRejection::Insufficient {
+                sku: sku.clone(),
+                asked: *asked,
+                available,
+            });
         }
         if units > 0 {
             granted.push((sku.clone(), units));
@@ -42,18 +61,33 @@ pub(super) fn hold(
     if granted.is_empty() {
         let (sku, asked) = items[0].clone();
         let available = location.available(&sku);
-        return Err(LocationRejection::Insufficient { sku, asked, available });
+        return Err(LocationRejection::Insufficient {
+            sku,
+            asked,
+            available,
+        });
     }
-    let event = LocationEvent::Held { hold: hold.clone(), items: granted.clone(), expires_at };
-    Ok(Decision { events: vec![event], private: None, reply: LocationReply::Held { items: granted } })
+    let event = LocationEvent::Held {
+        hold: hold.clone(),
+        items: granted.clone(),
+        expires_at,
+    };
+    Ok(Decision {
+        events: vec![event],
+        private: None,
+        reply: LocationReply::Held { items: granted },
+    })
 }
 
 pub(super) fn release(location: &Location, hold: &HoldId) -> DecisionOf<Location> {
-    let ended = location.holds.get(hold).map(|held| LocationEvent::HoldEnded {
-        hold: hold.clone(),
-        items: held.items.clone(),
-        expired: false,
-    });
+    let ended = location
+        .holds
+        .get(hold)
+        .map(|held| LocationEvent::HoldEnded {
+            hold: hold.clone(),
+            items: held.items.clone(),
+            expired: false,
+        });
     done(ended.into_iter().collect())
 }
 
@@ -68,7 +102,10 @@ pub(super) fn convert(
         return Ok(done(Vec::new()));
     }
     // A hold whose time is over is over, also when its timer has not come round yet.
-    let live = location.holds.get(hold).filter(|held| held.expires_at > context.now);
+    let live = location
+        .holds
+        .get(hold)
+        .filter(|held| held.expires_at > context.now);
     let held = live.ok_or_else(|| LocationRejection::NoHold { hold: hold.clone() })?;
     let [(sku, units)] = held.items.as_slice() else {
         return Err(invalid("/hold", "holds_several_skus"));
@@ -87,7 +124,11 @@ pub(super) fn expire(location: &Location, now: Timestamp) -> DecisionOf<Location
     let due = location.expiries.iter().take_while(|(at, _)| *at <= now);
     let ended = due.filter_map(|(_, hold)| {
         let items = location.holds.get(hold)?.items.clone();
-        Some(LocationEvent::HoldEnded { hold: hold.clone(), items, expired: true })
+        Some(LocationEvent::HoldEnded {
+            hold: hold.clone(),
+            items,
+            expired: true,
+        })
     });
     done(ended.collect())
 }

@@ -20,43 +20,83 @@ pub(super) fn decide(location: &Location, command: &LocationCommand, context: &C
     use LocationCommand as C;
     match command {
         C::Serve { order, requests } => Ok(serve::serve(location, order, requests, context)),
-        C::Receive { sku, quantity, reference } => stock::receive(location, sku, *quantity, reference, context),
-        C::Adjust { sku, delta, damaged_delta, reference } => {
-            stock::adjust(location, sku, (*delta, *damaged_delta), reference, context)
+        C::Receive {
+            sku,
+            quantity,
+            reference,
+        } => stock::receive(location, sku, *quantity, reference, context),
+        C::Adjust {
+            sku,
+            delta,
+            damaged_delta,
+            reference,
+        } => stock::adjust(location, sku, (*delta, *damaged_delta), reference, context),
+        C::Count {
+            sku,
+            counted,
+            counted_at,
+            reference,
+        } => stock::count(location, sku, (*counted, *counted_at), reference, context),
+        C::SetSafetyStock { sku, quantity } => {
+            stock::set_safety_stock(location, sku, *quantity, context)
         }
-        C::Count { sku, counted, counted_at, reference } => {
-            stock::count(location, sku, (*counted, *counted_at), reference, context)
-        }
-        C::SetSafetyStock { sku, quantity } => stock::set_safety_stock(location, sku, *quantity, context),
         C::Restock { return_id, items } => Ok(stock::restock(location, return_id, items)),
         C::DisplacementConfirmed { attempt, units } => {
             Ok(stock::displacement_confirmed(location, attempt, *units))
         }
-        C::TransferOut { to, sku, quantity, reference } => {
-            transfer::out(location, to, (sku, *quantity), reference, context)
-        }
-        C::TransferIn { from, number, sku, quantity, reference } => {
-            Ok(transfer::arrive(location, from, *number, (sku, *quantity), reference))
-        }
+        C::TransferOut {
+            to,
+            sku,
+            quantity,
+            reference,
+        } => transfer::out(location, to, (sku, *quantity), reference, context),
+        C::TransferIn {
+            from,
+            number,
+            sku,
+            quantity,
+            reference,
+        } => Ok(transfer::arrive(
+            location,
+            from,
+            *number,
+            (sku, *quantity),
+            reference,
+        )),
         C::TransferConfirmed { to, number } => Ok(transfer::confirmed(location, to, *number)),
-        C::Hold { hold, items, partial, expires_at } => {
-            hold::hold(location, hold, (items, *partial), *expires_at, context)
-        }
+        C::Hold {
+            hold,
+            items,
+            partial,
+            expires_at,
+        } => hold::hold(location, hold, (items, *partial), *expires_at, context),
         C::ReleaseHold { hold } => Ok(hold::release(location, hold)),
-        C::ConvertHold { hold, attempt, promise, not_after } => {
-            hold::convert(location, hold, attempt, (*promise, *not_after), context)
-        }
+        C::ConvertHold {
+            hold,
+            attempt,
+            promise,
+            not_after,
+        } => hold::convert(location, hold, attempt, (*promise, *not_after), context),
         C::Wake { now } => Ok(hold::expire(location, *now)),
     }
 }
 
 /// A decision that records `events` and says that it is done.
 fn done(events: Vec<LocationEvent>) -> DecisionOf<Location> {
-    Decision { events, private: None, reply: LocationReply::Done }
+    Decision {
+        events,
+        private: None,
+        reply: LocationReply::Done,
+    }
 }
 
 /// A decision about one SKU's stock, answered with the figures after it.
-fn moved(location: &Location, sku: &Sku, events: Vec<LocationEvent>, context: &Context) -> DecisionOf<Location> {
+fn moved(
+    location: &Location,
+    sku: &Sku,
+    events: Vec<LocationEvent>,
+    context: &Context,
+) -> DecisionOf<Location> {
     let mut after = location.clone();
     let mut displaced = 0;
     for event in &events {
@@ -65,12 +105,23 @@ fn moved(location: &Location, sku: &Sku, events: Vec<LocationEvent>, context: &C
             displaced += units;
         }
     }
-    let reply = LocationReply::Moved { balance: after.balance(sku), displaced, version: after.version() };
-    Decision { events, private: None, reply }
+    let reply = LocationReply::Moved {
+        balance: after.balance(sku),
+        displaced,
+        version: after.version(),
+    };
+    Decision {
+        events,
+        private: None,
+        reply,
+    }
 }
 
 fn invalid(pointer: &str, code: &str) -> LocationRejection {
-    LocationRejection::Invalid { pointer: pointer.into(), code: code.into() }
+    LocationRejection::Invalid {
+        pointer: pointer.into(),
+        code: code.into(),
+    }
 }
 
 fn positive(quantity: u32) -> Result<(), LocationRejection> {

@@ -24,7 +24,11 @@ pub(super) fn serve(
         let number = request.attempt().attempt;
         if request.attempt().order != *order {
             let reason = "closed".into();
-            answers.push(Answer::Refused { attempt: number, available: 0, reason });
+            answers.push(Answer::Refused {
+                attempt: number,
+                available: 0,
+                reason,
+            });
             continue;
         }
         let now = scratch.as_ref().unwrap_or(location);
@@ -36,18 +40,44 @@ pub(super) fn serve(
         events.extend(happened);
         answers.push(answer);
     }
-    Decision { events, private: None, reply: LocationReply::Answers(answers) }
+    Decision {
+        events,
+        private: None,
+        reply: LocationReply::Answers(answers),
+    }
 }
 
 fn one(location: &Location, request: &Request, now: Timestamp) -> (Answer, Vec<LocationEvent>) {
     match request {
-        Request::Reserve { attempt, units, per_unit, partial, promise, not_after } => {
-            let wish = Wish { units: *units, per_unit, partial: *partial, promise: *promise };
+        Request::Reserve {
+            attempt,
+            units,
+            per_unit,
+            partial,
+            promise,
+            not_after,
+        } => {
+            let wish = Wish {
+                units: *units,
+                per_unit,
+                partial: *partial,
+                promise: *promise,
+            };
             reserve(location, attempt, &wish, *not_after, now)
         }
-        Request::Release { attempt, keep, not_after } => release(location, attempt, *keep, *not_after, now),
-        Request::Pick { attempt, picked, short } => pick(location, attempt, *picked, *short),
-        Request::Ship { attempt, shipped, .. } => ship(location, attempt, *shipped),
+        Request::Release {
+            attempt,
+            keep,
+            not_after,
+        } => release(location, attempt, *keep, *not_after, now),
+        Request::Pick {
+            attempt,
+            picked,
+            short,
+        } => pick(location, attempt, *picked, *short),
+        Request::Ship {
+            attempt, shipped, ..
+        } => ship(location, attempt, *shipped),
     }
 }
 
@@ -67,7 +97,11 @@ fn reserve(
     now: Timestamp,
 ) -> (Answer, Vec<LocationEvent>) {
     let number = attempt.attempt;
-    let refused = |available: u32, reason: &str| Answer::Refused { attempt: number, available, reason: reason.into() };
+    let refused = |available: u32, reason: &str| Answer::Refused {
+        attempt: number,
+        available,
+        reason: reason.into(),
+    };
     if let Some(reservation) = location.reservations.get(attempt) {
         return (stands(number, reservation), Vec::new());
     }
@@ -85,7 +119,10 @@ fn reserve(
     let available = available.min().unwrap_or(0);
     let granted = available.min(wish.units);
     if granted == 0 || (granted < wish.units && !wish.partial) {
-        let event = LocationEvent::Refused { attempt: attempt.clone(), not_after };
+        let event = LocationEvent::Refused {
+            attempt: attempt.clone(),
+            not_after,
+        };
         return (refused(available, "insufficient"), vec![event]);
     }
     let event = LocationEvent::Reserved {
@@ -95,7 +132,13 @@ fn reserve(
         promise: wish.promise,
         not_after,
     };
-    let answer = Answer::Stands { attempt: number, units: granted, picked: 0, short: 0, shipped: 0 };
+    let answer = Answer::Stands {
+        attempt: number,
+        units: granted,
+        picked: 0,
+        short: 0,
+        shipped: 0,
+    };
     (answer, vec![event])
 }
 
@@ -112,19 +155,32 @@ fn release(
         let events = if known || now > not_after {
             Vec::new()
         } else {
-            vec![LocationEvent::ClosedUnseen { attempt: attempt.clone(), not_after }]
+            vec![LocationEvent::ClosedUnseen {
+                attempt: attempt.clone(),
+                not_after,
+            }]
         };
         return (Answer::Closed { attempt: number }, events);
     };
     // What is picked stays: the location arbitrates between cancel and pick.
     let left = keep.max(reservation.picked).min(reservation.units);
     let units = reservation.units - left;
-    let after = Reservation { units: left, ..reservation.clone() };
+    let after = Reservation {
+        units: left,
+        ..reservation.clone()
+    };
     if units == 0 {
         return (stands(number, &after), Vec::new());
     }
     let makeup = reservation.makeup.clone();
-    (stands(number, &after), vec![LocationEvent::Released { attempt: attempt.clone(), units, makeup }])
+    (
+        stands(number, &after),
+        vec![LocationEvent::Released {
+            attempt: attempt.clone(),
+            units,
+            makeup,
+        }],
+    )
 }
 
 fn pick(
@@ -143,14 +199,24 @@ fn pick(
     if taken > 0 {
         after.picked += taken;
         let makeup = after.makeup.clone();
-        events.push(LocationEvent::Picked { attempt: attempt.clone(), units: taken, makeup });
+        events.push(LocationEvent::Picked {
+            attempt: attempt.clone(),
+            units: taken,
+            makeup,
+        });
     }
-    let missed = short.saturating_sub(after.short).min(after.units - after.picked);
+    let missed = short
+        .saturating_sub(after.short)
+        .min(after.units - after.picked);
     if missed > 0 {
         after.units -= missed;
         after.short += missed;
         let makeup = after.makeup.clone();
-        events.push(LocationEvent::Missed { attempt: attempt.clone(), units: missed, makeup });
+        events.push(LocationEvent::Missed {
+            attempt: attempt.clone(),
+            units: missed,
+            makeup,
+        });
     }
     (stands(number, &after), events)
 }
@@ -160,19 +226,43 @@ fn ship(location: &Location, attempt: &AttemptId, shipped: u32) -> (Answer, Vec<
     let Some(reservation) = location.reservations.get(attempt) else {
         return (Answer::Closed { attempt: number }, Vec::new());
     };
-    let units = shipped.min(reservation.picked).saturating_sub(reservation.shipped);
-    let after = Reservation { shipped: reservation.shipped + units, ..reservation.clone() };
+    let units = shipped
+        .min(reservation.picked)
+        .saturating_sub(reservation.shipped);
+    let after = Reservation {
+        shipped: reservation.shipped + units,
+        ..reservation.clone()
+    };
     if units == 0 {
         return (stands(number, &after), Vec::new());
     }
     let makeup = reservation.makeup.clone();
-    (stands(number, &after), vec![LocationEvent::Shipped { attempt: attempt.clone(), units, makeup }])
+    (
+        stands(number, &after),
+        vec![LocationEvent::Shipped {
+            attempt: attempt.clone(),
+            units,
+            makeup,
+        }],
+    )
 }
 
 fn stands(attempt: u32, reservation: &Reservation) -> Answer {
-    let Reservation { units, picked, short, shipped, .. } = *reservation;
+    let Reservation {
+        units,
+        picked,
+        short,
+        shipped,
+        ..
+    } = *reservation;
     if units == shipped {
         return Answer::Closed { attempt };
     }
-    Answer::Stands { attempt, units, picked, short, shipped }
+    Answer::Stands {
+        attempt,
+        units,
+        picked,
+        short,
+        shipped,
+    }
 }

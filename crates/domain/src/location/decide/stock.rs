@@ -23,7 +23,11 @@ pub(super) fn receive(
 ) -> Decided {
     positive(quantity)?;
     within_range(location, sku, i64::from(quantity))?;
-    let event = LocationEvent::Received { sku: sku.clone(), quantity, reference: reference.clone() };
+    let event = LocationEvent::Received {
+        sku: sku.clone(),
+        quantity,
+        reference: reference.clone(),
+    };
     Ok(moved(location, sku, vec![event], context))
 }
 
@@ -50,9 +54,18 @@ pub(super) fn adjust(
     if damaged < 0 || damaged > balance.on_hand + delta {
         return Err(invalid("/damaged", "more_than_on_hand"));
     }
-    let event =
-        LocationEvent::Adjusted { sku: sku.clone(), delta, damaged_delta, reference: reference.clone() };
-    Ok(moved(location, sku, with_displacements(location, sku, event, context), context))
+    let event = LocationEvent::Adjusted {
+        sku: sku.clone(),
+        delta,
+        damaged_delta,
+        reference: reference.clone(),
+    };
+    Ok(moved(
+        location,
+        sku,
+        with_displacements(location, sku, event, context),
+        context,
+    ))
 }
 
 pub(super) fn count(
@@ -70,19 +83,43 @@ pub(super) fn count(
     }
     let item = location.items.get(sku);
     let recent = item.map_or(&[][..], |item| item.recent.as_slice());
-    let since: i64 = recent.iter().filter(|(at, _)| *at > counted_at).map(|(_, delta)| delta).sum();
+    let since: i64 = recent
+        .iter()
+        .filter(|(at, _)| *at > counted_at)
+        .map(|(_, delta)| delta)
+        .sum();
     let delta = i64::from(counted) + since - location.balance(sku).on_hand;
     let (sku_, reference) = (sku.clone(), reference.clone());
-    let event = LocationEvent::Counted { sku: sku_, counted, counted_at, delta, reference };
-    Ok(moved(location, sku, with_displacements(location, sku, event, context), context))
+    let event = LocationEvent::Counted {
+        sku: sku_,
+        counted,
+        counted_at,
+        delta,
+        reference,
+    };
+    Ok(moved(
+        location,
+        sku,
+        with_displacements(location, sku, event, context),
+        context,
+    ))
 }
 
-pub(super) fn set_safety_stock(location: &Location, sku: &Sku, quantity: u32, context: &Context) -> Decided {
+pub(super) fn set_safety_stock(
+    location: &Location,
+    sku: &Sku,
+    quantity: u32,
+    context: &Context,
+) -> Decided {
     if quantity > MOVEMENT_UNITS_MAX {
         return Err(invalid("/quantity", "out_of_range"));
     }
     let delta = i64::from(quantity) - location.balance(sku).safety_stock;
-    let event = LocationEvent::SafetyStockSet { sku: sku.clone(), quantity, delta };
+    let event = LocationEvent::SafetyStockSet {
+        sku: sku.clone(),
+        quantity,
+        delta,
+    };
     let events = if delta == 0 { Vec::new() } else { vec![event] };
     Ok(moved(location, sku, events, context))
 }
@@ -92,21 +129,38 @@ pub(super) fn restock(
     return_id: &ReturnId,
     items: &[(Sku, u32, Disposition)],
 ) -> DecisionOf<Location> {
-    if location.tombstones.stands(&Ended::Return(return_id.clone())) {
+    if location
+        .tombstones
+        .stands(&Ended::Return(return_id.clone()))
+    {
         return done(Vec::new());
     }
-    done(vec![LocationEvent::Restocked { return_id: return_id.clone(), items: items.to_vec() }])
+    done(vec![LocationEvent::Restocked {
+        return_id: return_id.clone(),
+        items: items.to_vec(),
+    }])
 }
 
-pub(super) fn displacement_confirmed(location: &Location, attempt: &AttemptId, units: u32) -> DecisionOf<Location> {
+pub(super) fn displacement_confirmed(
+    location: &Location,
+    attempt: &AttemptId,
+    units: u32,
+) -> DecisionOf<Location> {
     // A confirmation of an earlier displacement leaves a later one open.
     if location.displaced.get(attempt) != Some(&units) {
         return done(Vec::new());
     }
-    done(vec![LocationEvent::DisplacementConfirmed { attempt: attempt.clone(), units }])
+    done(vec![LocationEvent::DisplacementConfirmed {
+        attempt: attempt.clone(),
+        units,
+    }])
 }
 
-fn within_range(location: &Location, sku: &Sku, delta: i64) -> Result<(), crate::location::LocationRejection> {
+fn within_range(
+    location: &Location,
+    sku: &Sku,
+    delta: i64,
+) -> Result<(), crate::location::LocationRejection> {
     let on_hand = location.balance(sku).on_hand + delta;
     if on_hand > 1_000 * i64::from(MOVEMENT_UNITS_MAX) {
         return Err(invalid("/quantity", "out_of_range"));
@@ -130,7 +184,12 @@ fn with_displacements(
         return events;
     }
     let per_unit = |reservation: &Reservation| -> u32 {
-        reservation.makeup.parts().filter(|(part, _)| *part == sku).map(|(_, per_unit)| per_unit).sum()
+        reservation
+            .makeup
+            .parts()
+            .filter(|(part, _)| *part == sku)
+            .map(|(_, per_unit)| per_unit)
+            .sum()
     };
     let mut displaceable: Vec<(&AttemptId, &Reservation, u32)> = after
         .reservations
@@ -139,7 +198,10 @@ fn with_displacements(
         .filter(|(_, reservation, pieces)| *pieces > 0 && reservation.units > reservation.picked)
         .collect();
     displaceable.sort_by_key(|(attempt, reservation, _)| {
-        (std::cmp::Reverse(reservation.promise), std::cmp::Reverse((*attempt).clone()))
+        (
+            std::cmp::Reverse(reservation.promise),
+            std::cmp::Reverse((*attempt).clone()),
+        )
     });
     for (attempt, reservation, pieces) in displaceable {
         if missing <= 0 {
@@ -150,7 +212,11 @@ fn with_displacements(
         let units = u32::try_from(wanted).unwrap_or(u32::MAX).min(free);
         missing -= i64::from(units) * i64::from(pieces);
         let makeup = reservation.makeup.clone();
-        events.push(LocationEvent::Displaced { attempt: attempt.clone(), units, makeup });
+        events.push(LocationEvent::Displaced {
+            attempt: attempt.clone(),
+            units,
+            makeup,
+        });
     }
     events
 }

@@ -22,7 +22,11 @@ pub(super) fn out(
     }
     let available = location.available(sku);
     if available < i64::from(quantity) {
-        return Err(LocationRejection::Insufficient { sku: sku.clone(), asked: quantity, available });
+        return Err(LocationRejection::Insufficient {
+            sku: sku.clone(),
+            asked: quantity,
+            available,
+        });
     }
     let number = location.numbered.get(to).copied().unwrap_or(0) + 1;
     let event = LocationEvent::TransferredOut {
@@ -42,7 +46,11 @@ pub(super) fn arrive(
     (sku, quantity): (&Sku, u32),
     reference: &CompactString,
 ) -> DecisionOf<Location> {
-    if location.arrived.get(from).is_some_and(|arrived| arrived.has(number)) {
+    if location
+        .arrived
+        .get(from)
+        .is_some_and(|arrived| arrived.has(number))
+    {
         return done(Vec::new());
     }
     done(vec![LocationEvent::TransferredIn {
@@ -58,5 +66,8 @@ pub(super) fn confirmed(location: &Location, to: &LocationId, number: u64) -> De
     if !location.outgoing.contains_key(&(to.clone(), number)) {
         return done(Vec::new());
     }
-    done(vec![LocationEvent::TransferConfirmed { to: to.clone(), number }])
+    done(vec![LocationEvent::TransferConfirmed {
+        to: to.clone(),
+        number,
+    }])
 }

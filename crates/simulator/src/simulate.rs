@@ -1,0 +1,185 @@
+//! Peak-sale load from another process, and a count from outside of what was promised.
+//!
+//! In: a target and how hard to drive it. Out: rates, latencies, the server's CPU time per order,
+//! and `oversold_units`, computed from the answers that this client got and the inventory it reads.
+
+mod drive;
+mod seed;
+mod workload;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::http::{Client, ClientError};
+use drive::Tally;
+use workload::Workload;
+
+/// How orders are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// One order a request.
+    #[default]
+    Http,
+    /// NDJSON batches of [`BATCH_ORDERS`] orders.
+    Batch,
+}
+
+/// Orders of one batch.
+pub const BATCH_ORDERS: usize = 64;
+
+/// How hard to drive what.
+#[derive(Clone, Debug)]
+pub struct SimulateOptions {
+    /// `http://host:port`.
+    pub target: String,
+    /// Orders to send.
+    pub orders: u64,
+    /// Orders in flight at once (closed loop).
+    pub concurrency: usize,
+    /// Orders per second, whether or not answers come (open loop); at most `concurrency` wait at once.
+    pub rate: Option<f64>,
+    /// SKUs to choose from.
+    pub skus: u32,
+    /// Locations to choose from.
+    pub locations: u32,
+    /// Zipf exponent of the choice of SKU.
+    pub skew: f64,
+    /// Lines of an order: from, to.
+    pub lines: (u32, u32),
+    /// Every order is one unit of one SKU at one location.
+    pub hot_sku: bool,
+    /// Units of each SKU at each location.
+    pub stock: u32,
+    /// How orders are sent.
+    pub transport: Transport,
+    /// Repeats the same run.
+    pub seed: u64,
+    /// Drives each order on to delivered.
+    pub complete: bool,
+}
+
+impl SimulateOptions {
+    /// The defaults for a target.
+    #[must_use]
+    pub fn new(target: &str) -> SimulateOptions {
+        SimulateOptions {
+            target: target.to_owned(),
+            orders: 10_000,
+            concurrency: 64,
+            rate: None,
+            skus: 10_000,
+            locations: 50,
+            skew: 0.99,
+            lines: (1, 4),
+            hot_sku: false,
+            stock: 1_000_000,
+            transport: Transport::Http,
+            seed: 1,
+            complete: false,
+        }
+    }
+}
+
+/// Latencies in milliseconds, from the intended send time under an open loop.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Latency {
+    /// Half are faster.
+    pub p50: f64,
+    /// Nine of ten are faster.
+    pub p90: f64,
+    /// 99 of 100 are faster.
+    pub p99: f64,
+    /// 999 of 1,000 are faster.
+    pub p999: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulateReport {
+    /// Orders sent.
+    pub orders_sent: u64,
+    /// Orders answered with every unit reserved.
+    pub orders_allocated: u64,
+    /// Orders answered with some unit waiting for stock.
+    pub orders_backordered: u64,
+    /// Orders that the server was too busy for (429).
+    pub orders_refused: u64,
+    /// Orders taken, whose outcome was not there in time (202).
+    pub orders_accepted: u64,
+    /// Answers that are none of these, and requests without an answer.
+    pub errors: u64,
+    /// The first few errors, for people.
+    pub error_samples: Vec<String>,
+    /// Units reserved, by the answers.
+    pub units_reserved: u64,
+    /// From the first order to the last answer.
+    pub duration_s: f64,
+    /// Orders that were answered with an outcome, per second.
+    pub orders_per_s: f64,
+    /// Latencies of answered orders.
+    pub latency_ms: Latency,
+    /// Units promised beyond what there was, recounted from answers and inventory.
+    pub oversold_units: u64,
+    /// The server's CPU time per order with an outcome; `None` if it does not show it.
+    pub server_cpu_us_per_order: Option<f64>,
+}
+
+/// Seeds the target, drives it, recounts.
+///
+/// # Errors
+/// When the target cannot be reached or refuses to be seeded.
+pub async fn simulate(
+    options: &SimulateOptions,
+    mut progress: impl FnMut(&str, u64, u64),
+) -> Result<SimulateReport, ClientError> {
+    let client = std::sync::Arc::new(Client::new(&options.target)?);
+    let workload = std::sync::Arc::new(Workload::new(options));
+    seed::seed(&client, &workload, &mut progress).await?;
+    let cpu_before = client.metric("process_cpu_seconds_total").await?;
+    let started = std::time::Instant::now();
+    let tally = drive::drive(&client, &workload, options, &mut progress).await?;
+    let elapsed = started.elapsed();
+    let cpu_after = client.metric("process_cpu_seconds_total").await?;
+    let oversold_units = seed::oversold(&client, &workload, &tally).await?;
+    Ok(report(
+        &tally,
+        elapsed,
+        cpu_before.zip(cpu_after),
+        oversold_units,
+    ))
+}
+
+fn report(
+    tally: &Tally,
+    elapsed: Duration,
+    cpu: Option<(f64, f64)>,
+    oversold_units: u64,
+) -> SimulateReport {
+    let answered = tally.allocated + tally.backordered + tally.accepted;
+    let at = |quantile: f64| tally.latency.value_at_quantile(quantile) as f64 / 1_000.0;
+    let per_order = |(before, after): (f64, f64)| (after - before) * 1e6 / answered.max(1) as f64;
+    SimulateReport {
+        orders_sent: tally.sent,
+        orders_allocated: tally.allocated,
+        orders_backordered: tally.backordered,
+        orders_refused: tally.refused,
+        orders_accepted: tally.accepted,
+        errors: tally.errors,
+        error_samples: tally.samples.clone(),
+        units_reserved: tally.reserved.values().sum(),
+        duration_s: elapsed.as_secs_f64(),
+        orders_per_s: answered as f64 / elapsed.as_secs_f64().max(1e-9),
+        latency_ms: Latency {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: tally.latency.max() as f64 / 1_000.0,
+        },
+        oversold_units,
+        server_cpu_us_per_order: cpu.map(per_order),
+    }
+}

@@ -1,0 +1,11 @@
+//! The command line: demo, simulate, verify, import, backup, restore; and a disk that fails.
+
+mod backup;
+mod demo;
+mod disk;
+mod import;
+mod simulate;
+mod usage;
+
+/// The binary under test, built by cargo for these tests.
+const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

@@ -1,0 +1,182 @@
+//! `consign simulate` and `consign verify` against a node: the hot SKU that must not be oversold (L1).
+
+use consign_tests::{Node, Shop, order, recount, run};
+use serde_json::json;
+
+use crate::CONSIGN;
+
+/// Ten for one: a thousand units, ten thousand who want one.
+#[tokio::test]
+async fn a_hot_sku_is_sold_to_the_last_unit_and_not_one_more() {
+    let node = Node::start(CONSIGN).await;
+    let url = node.url();
+    let arguments = [
+        "simulate",
+        "--target",
+        &url,
+        "--hot-sku",
+        "--stock",
+        "1000",
+        "--orders",
+        "10000",
+        "--concurrency",
+        "64",
+        "--json",
+    ];
+    let report = run(CONSIGN, arguments).await.ok().json();
+    assert_eq!(report["oversold_units"], 0, "{report}");
+    assert_eq!(
+        (&report["orders_allocated"], &report["orders_backordered"]),
+        (&json!(1_000), &json!(9_000)),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["errors"], &report["orders_sent"]),
+        (&json!(0), &json!(10_000)),
+        "{report}"
+    );
+    for percentile in ["p50", "p90", "p99", "p999", "max"] {
+        assert!(
+            report["latency_ms"][percentile].as_f64() > Some(0.0),
+            "{report}"
+        );
+    }
+    let skus = node.all("/v1/products", "products").await;
+    let mut reserved = 0;
+    for sku in skus {
+        let seen = node
+            .get(format!(
+                "/v1/inventory/{}",
+                sku["sku"].as_str().expect("a SKU")
+            ))
+            .expect(200)
+            .await
+            .json();
+        for location in seen["locations"].as_array().expect("locations") {
+            assert_eq!(location["available"], 0, "{location}");
+            reserved += location["reserved"].as_i64().expect("units");
+        }
+    }
+    assert_eq!(reserved, 1_000);
+    run(CONSIGN, ["verify", "--target", &url, "--json"])
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn mixed_load_in_batches_keeps_the_laws() {
+    let node = Node::start(CONSIGN).await;
+    let url = node.url();
+    let arguments = [
+        "simulate",
+        "--target",
+        &url,
+        "--orders",
+        "600",
+        "--concurrency",
+        "64",
+        "--skus",
+        "40",
+        "--locations",
+        "5",
+        "--stock",
+        "20",
+        "--transport",
+        "batch",
+        "--seed",
+        "7",
+        "--json",
+    ];
+    let report = run(CONSIGN, arguments).await.ok().json();
+    assert_eq!(
+        (&report["oversold_units"], &report["errors"]),
+        (&json!(0), &json!(0)),
+        "{report}"
+    );
+    let told = report["orders_allocated"].as_u64().expect("a number")
+        + report["orders_backordered"].as_u64().expect("a number");
+    assert_eq!(told, 600, "{report}");
+    let books = recount(&node).await;
+    assert_eq!(books.orders.len(), 600);
+    let verified = run(CONSIGN, ["verify", "--target", &url, "--json"])
+        .await
+        .ok()
+        .json();
+    assert_eq!(verified["orders"], 600, "{verified}");
+}
+
+/// An open loop counts from when an order was meant to be sent, and goes on whatever comes back.
+#[tokio::test]
+async fn an_open_loop_keeps_its_rate() {
+    let node = Node::start(CONSIGN).await;
+    let url = node.url();
+    let arguments = [
+        "simulate",
+        "--target",
+        &url,
+        "--orders",
+        "200",
+        "--rate",
+        "200",
+        "--skus",
+        "20",
+        "--locations",
+        "3",
+        "--json",
+    ];
+    let report = run(CONSIGN, arguments).await.ok().json();
+    assert_eq!(
+        (&report["orders_sent"], &report["errors"]),
+        (&json!(200), &json!(0)),
+        "{report}"
+    );
+    let duration = report["duration_s"].as_f64().expect("seconds");
+    assert!(
+        duration >= 0.9,
+        "200 orders at 200 a second take a second: {report}"
+    );
+}
+
+#[tokio::test]
+async fn verify_looks_at_everything_there_is() {
+    let node = Node::start(CONSIGN).await;
+    let url = node.url();
+    let empty = run(CONSIGN, ["verify", "--target", &url, "--json"])
+        .await
+        .ok()
+        .json();
+    assert_eq!(empty["orders"], 0, "{empty}");
+    node.define(&["A"], &["LONDON", "LEEDS"]).await;
+    node.receive("LONDON", "A", 10).await;
+    node.receive("LEEDS", "A", 2).await;
+    let placed = node
+        .place(&order(&[("A", 11, "1.00"), ("A", 3, "2.00")]))
+        .await;
+    let work = placed["fulfillment_orders"][0]["id"]
+        .as_str()
+        .expect("work")
+        .to_owned();
+    node.work(&work, "accept", &json!({})).await;
+    node.work(&work, "pick", &json!({})).await;
+    let full = run(CONSIGN, ["verify", "--target", &url, "--json"])
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        (&full["orders"], &full["locations"], &full["laws_broken"]),
+        (&json!(1), &json!(2), &json!([])),
+        "{full}"
+    );
+    for counted in ["events", "movements", "reservations", "balances"] {
+        assert!(full[counted].as_u64() > Some(0), "{counted}: {full}");
+    }
+    assert!(
+        run(CONSIGN, ["verify", "--target", &url])
+            .await
+            .ok()
+            .out
+            .len()
+            > 20,
+        "people are told too"
+    );
+}

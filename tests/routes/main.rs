@@ -1,0 +1,16 @@
+//! Every route of a real node, with good input and bad: status, shape, code, pointers, and what a
+//! retry hears.
+
+mod amounts;
+mod batch;
+mod definitions;
+mod encodings;
+mod fulfillment;
+mod idempotency;
+mod inventory;
+mod lists;
+mod operations;
+mod orders;
+
+/// The binary under test, built by cargo for these tests.
+const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");
