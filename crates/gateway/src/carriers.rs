@@ -147,18 +147,6 @@ impl<'a> CarrierBody<'a> {
     }
 }
 
-/// Two letters from an id, for carriers that were not given a prefix.
-fn prefix_of(id: &str) -> CompactString {
-    let mut letters = id
-        .chars()
-        .filter(char::is_ascii_alphabetic)
-        .map(|c| c.to_ascii_uppercase());
-    let mut prefix = CompactString::default();
-    prefix.push(letters.next().unwrap_or('C'));
-    prefix.push(letters.next().unwrap_or('X'));
-    prefix
-}
-
 fn parse(path: &str, dto: CarrierDto) -> Result<CarrierDefinition, Problem> {
     let mut faults = Faults::default();
     let root = At::Root;
@@ -209,8 +197,12 @@ fn parse(path: &str, dto: CarrierDto) -> Result<CarrierDefinition, Problem> {
             price,
         });
     }
-    let tracking_prefix = dto.tracking_prefix.unwrap_or_else(|| prefix_of(path));
-    if tracking_prefix.len() != 2 || !tracking_prefix.bytes().all(|b| b.is_ascii_uppercase()) {
+    // Empty: the catalogue keeps or chooses one that no other carrier has.
+    let tracking_prefix = dto.tracking_prefix.unwrap_or_default();
+    let given = !tracking_prefix.is_empty();
+    if given
+        && (tracking_prefix.len() != 2 || !tracking_prefix.bytes().all(|b| b.is_ascii_uppercase()))
+    {
         faults.add(
             &root.field("tracking_prefix"),
             "invalid_value",
@@ -351,7 +343,7 @@ mod tests {
         let carrier = parse("r-9", dto).expect("valid");
         assert_eq!(
             (carrier.currency.as_str(), carrier.tracking_prefix.as_str()),
-            ("GBP", "RX")
+            ("GBP", "")
         );
     }
 }

@@ -103,13 +103,12 @@ pub(crate) fn rows(order: &Order) -> Vec<Row> {
             .0;
         rows.push((key, vec![fulfillment.status as u8]));
     }
-    if status == OrderStatus::Backordered {
-        for (sku, units) in waiting(order) {
-            rows.push((
-                Key::of(WAITING).text(sku.as_str()).time(at).text(id).0,
-                units.to_be_bytes().to_vec(),
-            ));
-        }
+    // Also where other units of the order are being worked already.
+    for (sku, units) in waiting(order) {
+        rows.push((
+            Key::of(WAITING).text(sku.as_str()).time(at).text(id).0,
+            units.to_be_bytes().to_vec(),
+        ));
     }
     rows
 }

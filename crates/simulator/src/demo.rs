@@ -9,6 +9,7 @@ mod countries;
 mod fulfil;
 mod invoices;
 mod places;
+mod placing;
 mod plan;
 mod replay;
 mod report;

@@ -88,6 +88,9 @@ pub enum CarrierRejection {
     /// Every number under its two letters has been issued.
     #[error("all tracking numbers with this prefix are used up")]
     NumbersUsedUp,
+    /// Numbers begin with two upper-case letters.
+    #[error("a tracking prefix must be two upper-case letters")]
+    InvalidPrefix,
 }
 
 /// What names a scan.
@@ -185,6 +188,9 @@ impl Entity for Carrier {
                         reply,
                     });
                 }
+                if prefix.len() != 2 || !prefix.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                    return Err(CarrierRejection::InvalidPrefix);
+                }
                 let serial = self.serial + 1;
                 if serial >= SERIALS {
                     return Err(CarrierRejection::NumbersUsedUp);
@@ -256,8 +262,8 @@ impl Entity for Carrier {
                 occurred_at,
             } => {
                 self.scans += 1;
-                self.recent_scans
-                    .push_back((tracking_number.clone(), *status, *occurred_at));
+                let name = (tracking_number.clone(), *status, *occurred_at);
+                self.recent_scans.push_back(name);
                 if self.recent_scans.len() > SCANS_MEMORY_MAX {
                     self.recent_scans.pop_front();
                 }

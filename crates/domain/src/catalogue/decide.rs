@@ -48,6 +48,7 @@ fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) 
     expect(known.map(|known| known.version), expected)?;
     text("/name", &product.name)?;
     check_components(catalogue, product)?;
+    check_still_a_component(catalogue, known, product)?;
     let version = known.map_or(0, |known| known.version);
     let same = Product {
         version,
@@ -88,6 +89,8 @@ fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), Cata
     for (at, component) in product.components.iter().enumerate() {
         let sku = format_compact!("/components/{at}/sku");
         match catalogue.product(&component.sku).map(|part| part.kind) {
+            // Whatever it was before, it is a bundle from now on.
+            Some(_) if component.sku == product.sku => return Err(invalid(&sku, "not_stocked")),
             Some(ProductKind::Stocked) => {}
             Some(_) => return Err(invalid(&sku, "not_stocked")),
             None => return Err(invalid(&sku, "unknown_sku")),
@@ -104,6 +107,23 @@ fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), Cata
                 "out_of_range",
             ));
         }
+    }
+    Ok(())
+}
+
+/// A bundle's components are stocked, and stay so for as long as it has them.
+fn check_still_a_component(
+    catalogue: &Catalogue,
+    known: Option<&Product>,
+    product: &Product,
+) -> Result<(), CatalogueRejection> {
+    let was_stocked = known.is_some_and(|known| known.kind == ProductKind::Stocked);
+    if !was_stocked || product.kind == ProductKind::Stocked {
+        return Ok(());
+    }
+    let names = |bundle: &Product| bundle.components.iter().any(|part| part.sku == product.sku);
+    if catalogue.products_after(None).any(names) {
+        return Err(invalid("/kind", "component_of_a_bundle"));
     }
     Ok(())
 }
@@ -164,9 +184,21 @@ fn put_carrier(
     if Currency::from_code(&carrier.currency).is_none() {
         return Err(invalid("/currency", "unknown_currency"));
     }
+    let chosen = CarrierDefinition {
+        tracking_prefix: tracking_prefix(catalogue, carrier, known)?,
+        ..carrier.clone()
+    };
+    let carrier = &chosen;
     let prefix = carrier.tracking_prefix.as_bytes();
     if prefix.len() != 2 || !prefix.iter().all(u8::is_ascii_uppercase) {
         return Err(invalid("/tracking_prefix", "invalid_value"));
+    }
+    // Carriers count their numbers by themselves: with one prefix they would issue the same ones.
+    let taken = |other: &CarrierDefinition| {
+        other.id != carrier.id && other.tracking_prefix == carrier.tracking_prefix
+    };
+    if catalogue.carriers().any(taken) {
+        return Err(invalid("/tracking_prefix", "already_used"));
     }
     bounded("/services", carrier.services.len(), CARRIER_LIST_MAX)?;
     for (at, service) in carrier.services.iter().enumerate() {
@@ -197,6 +229,35 @@ fn put_carrier(
         private: None,
         reply,
     })
+}
+
+/// The letters that were given; else those that it has; else the first free ones from the letters
+/// of its id on, so that two carriers never issue the same numbers.
+fn tracking_prefix(
+    catalogue: &Catalogue,
+    carrier: &CarrierDefinition,
+    known: Option<&CarrierDefinition>,
+) -> Result<CompactString, CatalogueRejection> {
+    const LETTERS: u32 = 26;
+    if !carrier.tracking_prefix.is_empty() {
+        return Ok(carrier.tracking_prefix.clone());
+    }
+    if let Some(known) = known {
+        return Ok(known.tracking_prefix.clone());
+    }
+    let place = |byte: u8| u32::from(byte.to_ascii_uppercase() - b'A');
+    let id = carrier.id.as_str().bytes().filter(u8::is_ascii_alphabetic);
+    let first = id.take(2).fold(0, |at, byte| at * LETTERS + place(byte));
+    let letter = |at: u32| char::from_u32(u32::from('A') + at % LETTERS).unwrap_or('A');
+    let prefixes = (first..first + LETTERS * LETTERS)
+        .map(|at| format_compact!("{}{}", letter(at / LETTERS), letter(at)));
+    let free = |prefix: &CompactString| {
+        !catalogue
+            .carriers()
+            .any(|other| other.tracking_prefix == *prefix)
+    };
+    let chosen = prefixes.into_iter().find(free);
+    chosen.ok_or_else(|| invalid("/tracking_prefix", "all_used"))
 }
 
 fn check_zones(zones: &[Zone]) -> Result<(), CatalogueRejection> {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::event::LocationEvent;
 use super::state::Location;
-use super::types::{Ended, OutgoingTransfer, RECENT_CHANGES_MAX, Reservation, StockHold};
+use super::types::{Ended, OutgoingTransfer, Reservation, StockHold};
 use crate::entity::Stamp;
 use crate::ids::{AttemptId, HoldId};
 use crate::time::Timestamp;
 
 /// How long a return's number is remembered after its items came back: longer than any message
 /// about it can be under way.
-const RESTOCK_MEMORY_MILLIS: i64 = 7 * 24 * 3_600 * 1_000;
+const RESTOCK_MEMORY_MILLIS: i64 = 30 * 24 * 3_600 * 1_000;
 
 pub(super) fn apply(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
     location.version += 1;
@@ -23,17 +23,17 @@ pub(super) fn apply(location: &mut Location, event: &LocationEvent, stamp: &Stam
 }
 
 fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
-    for movement in event.movements() {
-        let item = Arc::make_mut(location.items.entry(movement.sku.clone()).or_default());
-        item.balance = movement.on(item.balance);
-        if movement.on_hand_delta != 0 {
-            if item.recent.len() == RECENT_CHANGES_MAX {
-                item.recent.remove(0);
-            }
-            item.recent
-                .push((stamp.occurred_at, movement.on_hand_delta));
+    // What a caller says to have happened later than now has happened by now.
+    let happened_at = stamp.occurred_at.min(stamp.recorded_at);
+    event.each_change(|sku, _, change| {
+        let item = Arc::make_mut(location.items.entry(sku.clone()).or_default());
+        item.balance = change.on(item.balance);
+        match event {
+            LocationEvent::Counted { counted_at, .. } => item.was_counted(*counted_at),
+            _ if change.on_hand != 0 => item.changed(happened_at, change.on_hand),
+            _ => {}
         }
-    }
+    });
 }
 
 fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
@@ -118,7 +118,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             };
             location.holds.insert(hold.clone(), held);
         }
-        E::HoldEnded { hold, .. } => end_hold(location, hold),
+        E::HoldEnded { hold, .. } => end_hold(location, hold, stamp),
         E::HoldConverted {
             hold,
             attempt,
@@ -127,7 +127,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             promise,
             not_after,
         } => {
-            end_hold(location, hold);
+            end_hold(location, hold, stamp);
             let reservation = Reservation {
                 makeup: super::types::Makeup::One(sku.clone()),
                 units: *units,
@@ -148,9 +148,16 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
     }
 }
 
-fn end_hold(location: &mut Location, hold: &HoldId) {
-    if let Some(held) = location.holds.remove(hold) {
-        location.expiries.remove(&(held.expires_at, hold.clone()));
+/// A late copy of the `Hold` is refused by its own end; until then the name is remembered.
+fn end_hold(location: &mut Location, hold: &HoldId, stamp: &Stamp) {
+    let Some(held) = location.holds.remove(hold) else {
+        return;
+    };
+    location.expiries.remove(&(held.expires_at, hold.clone()));
+    if held.expires_at > stamp.recorded_at {
+        location
+            .tombstones
+            .put(Ended::Hold(hold.clone()), held.expires_at);
     }
 }
 

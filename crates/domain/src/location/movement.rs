@@ -61,29 +61,10 @@ pub struct Movement {
 }
 
 impl Movement {
-    fn new(sku: &Sku, kind: MovementKind, reference: &dyn std::fmt::Display) -> Movement {
-        Movement {
-            sku: sku.clone(),
-            kind,
-            on_hand_delta: 0,
-            reserved_delta: 0,
-            picked_delta: 0,
-            damaged_delta: 0,
-            safety_delta: 0,
-            reference: reference.to_compact_string(),
-        }
-    }
-
     /// What `balance` is after this movement.
     #[must_use]
     pub fn on(&self, balance: Balance) -> Balance {
-        Balance {
-            on_hand: balance.on_hand + self.on_hand_delta,
-            reserved: balance.reserved + self.reserved_delta,
-            picked: balance.picked + self.picked_delta,
-            damaged: balance.damaged + self.damaged_delta,
-            safety_stock: balance.safety_stock + self.safety_delta,
-        }
+        self.change().on(balance)
     }
 
     /// What it changes about what may be granted.
@@ -91,156 +72,237 @@ impl Movement {
     pub fn available_delta(&self) -> i64 {
         self.on_hand_delta - self.damaged_delta - self.reserved_delta - self.safety_delta
     }
-}
 
-/// Changes of on hand, reserved and picked that one unit makes.
-type PerUnit = (i64, i64, i64);
-
-fn of_makeup(
-    makeup: &Makeup,
-    units: u32,
-    kind: MovementKind,
-    reference: &dyn std::fmt::Display,
-    (on_hand, reserved, picked): PerUnit,
-) -> Vec<Movement> {
-    let movement = |(sku, per_unit): (&Sku, u32)| {
-        let pieces = i64::from(units) * i64::from(per_unit);
-        Movement {
-            on_hand_delta: on_hand * pieces,
-            reserved_delta: reserved * pieces,
-            picked_delta: picked * pieces,
-            ..Movement::new(sku, kind, reference)
+    fn change(&self) -> Change {
+        Change {
+            on_hand: self.on_hand_delta,
+            reserved: self.reserved_delta,
+            picked: self.picked_delta,
+            damaged: self.damaged_delta,
+            safety_stock: self.safety_delta,
         }
-    };
-    makeup.parts().map(movement).collect()
+    }
 }
 
-fn of_items(
-    items: &[(Sku, u32)],
-    kind: MovementKind,
-    reference: &dyn std::fmt::Display,
-    sign: i64,
-) -> Vec<Movement> {
-    let movement = |(sku, units): &(Sku, u32)| Movement {
-        reserved_delta: sign * i64::from(*units),
-        ..Movement::new(sku, kind, reference)
-    };
-    items.iter().map(movement).collect()
+/// What an event changes about one SKU's figures: a movement without its paper, so that taking an
+/// event in allocates nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) on_hand: i64,
+    reserved: i64,
+    picked: i64,
+    damaged: i64,
+    safety_stock: i64,
 }
+
+impl Change {
+    fn on_hand(delta: i64) -> Change {
+        Change {
+            on_hand: delta,
+            ..Change::default()
+        }
+    }
+
+    fn reserved(delta: i64) -> Change {
+        Change {
+            reserved: delta,
+            ..Change::default()
+        }
+    }
+
+    pub(super) fn on(&self, balance: Balance) -> Balance {
+        Balance {
+            on_hand: balance.on_hand + self.on_hand,
+            reserved: balance.reserved + self.reserved,
+            picked: balance.picked + self.picked,
+            damaged: balance.damaged + self.damaged,
+            safety_stock: balance.safety_stock + self.safety_stock,
+        }
+    }
+
+    fn times(self, pieces: i64) -> Change {
+        Change {
+            on_hand: self.on_hand * pieces,
+            reserved: self.reserved * pieces,
+            picked: self.picked * pieces,
+            damaged: self.damaged * pieces,
+            safety_stock: self.safety_stock * pieces,
+        }
+    }
+}
+
+/// What each event that moves a reservation's units changes, per unit.
+const RESERVED: Change = Change {
+    reserved: 1,
+    on_hand: 0,
+    picked: 0,
+    damaged: 0,
+    safety_stock: 0,
+};
+const FREED: Change = Change {
+    reserved: -1,
+    ..RESERVED
+};
+const PICKED: Change = Change {
+    picked: 1,
+    reserved: 0,
+    ..RESERVED
+};
+const MISSED: Change = Change {
+    on_hand: -1,
+    ..FREED
+};
+const SHIPPED: Change = Change {
+    picked: -1,
+    ..MISSED
+};
 
 impl LocationEvent {
-    /// What the event changes about each SKU's figures.
+    /// What the event changes about each SKU's figures, as rows of the ledger.
     #[must_use]
     pub fn movements(&self) -> Vec<Movement> {
+        let mut movements = Vec::new();
+        self.each_change(|sku, kind, change| {
+            movements.push(Movement {
+                sku: sku.clone(),
+                kind,
+                on_hand_delta: change.on_hand,
+                reserved_delta: change.reserved,
+                picked_delta: change.picked,
+                damaged_delta: change.damaged,
+                safety_delta: change.safety_stock,
+                reference: self.reference(),
+            });
+        });
+        movements
+    }
+
+    /// What the event changes about each SKU's figures.
+    pub(super) fn each_change(&self, mut each: impl FnMut(&Sku, MovementKind, Change)) {
         use LocationEvent as E;
         use MovementKind as K;
-        let on_hand = |sku, kind, reference: &dyn std::fmt::Display, delta| {
-            vec![Movement {
-                on_hand_delta: delta,
-                ..Movement::new(sku, kind, reference)
-            }]
+        let mut units = |makeup: &Makeup, units: u32, kind, per_unit: Change| {
+            for (sku, pieces) in makeup.parts() {
+                each(
+                    sku,
+                    kind,
+                    per_unit.times(i64::from(units) * i64::from(pieces)),
+                );
+            }
         };
         match self {
-            E::Received {
-                sku,
-                quantity,
-                reference,
-            } => on_hand(sku, K::Received, reference, i64::from(*quantity)),
+            E::Reserved {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Reserved, RESERVED),
+            E::Released {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Released, FREED),
+            E::Picked {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Picked, PICKED),
+            E::Missed {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Missed, MISSED),
+            E::Shipped {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Shipped, SHIPPED),
+            E::Displaced {
+                units: n, makeup, ..
+            } => units(makeup, *n, K::Displaced, FREED),
+            E::Received { sku, quantity, .. } => {
+                each(sku, K::Received, Change::on_hand(i64::from(*quantity)));
+            }
             E::Adjusted {
                 sku,
                 delta,
                 damaged_delta,
-                reference,
-            } => vec![Movement {
-                on_hand_delta: *delta,
-                damaged_delta: *damaged_delta,
-                ..Movement::new(sku, K::Adjusted, reference)
-            }],
-            E::Counted {
-                sku,
-                delta,
-                reference,
                 ..
-            } => on_hand(sku, K::Counted, reference, *delta),
-            E::SafetyStockSet { sku, delta, .. } => {
-                vec![Movement {
-                    safety_delta: *delta,
-                    ..Movement::new(sku, K::SafetyStockSet, &"")
-                }]
+            } => {
+                let change = Change {
+                    damaged: *damaged_delta,
+                    ..Change::on_hand(*delta)
+                };
+                each(sku, K::Adjusted, change);
             }
-            E::TransferredOut {
-                sku,
-                quantity,
-                reference,
-                ..
-            } => on_hand(sku, K::Transferred, reference, -i64::from(*quantity)),
-            E::TransferredIn {
-                sku,
-                quantity,
-                reference,
-                ..
-            } => on_hand(sku, K::Transferred, reference, i64::from(*quantity)),
-            E::Reserved {
-                attempt,
-                units,
-                makeup,
-                ..
-            } => of_makeup(makeup, *units, K::Reserved, attempt, (0, 1, 0)),
-            E::Released {
-                attempt,
-                units,
-                makeup,
-            } => of_makeup(makeup, *units, K::Released, attempt, (0, -1, 0)),
-            E::Picked {
-                attempt,
-                units,
-                makeup,
-            } => of_makeup(makeup, *units, K::Picked, attempt, (0, 0, 1)),
-            E::Missed {
-                attempt,
-                units,
-                makeup,
-            } => of_makeup(makeup, *units, K::Missed, attempt, (-1, -1, 0)),
-            E::Shipped {
-                attempt,
-                units,
-                makeup,
-            } => of_makeup(makeup, *units, K::Shipped, attempt, (-1, -1, -1)),
-            E::Displaced {
-                attempt,
-                units,
-                makeup,
-            } => of_makeup(makeup, *units, K::Displaced, attempt, (0, -1, 0)),
-            E::Held { hold, items, .. } => of_items(items, K::Reserved, hold, 1),
-            E::HoldEnded { hold, items, .. } => of_items(items, K::Released, hold, -1),
-            E::Restocked { return_id, items } => items
-                .iter()
-                .filter_map(|item| returned(item, return_id))
-                .collect(),
+            E::Counted { sku, delta, .. } => each(sku, K::Counted, Change::on_hand(*delta)),
+            E::SafetyStockSet { sku, delta, .. } => {
+                each(
+                    sku,
+                    K::SafetyStockSet,
+                    Change {
+                        safety_stock: *delta,
+                        ..Change::default()
+                    },
+                );
+            }
+            E::TransferredOut { sku, quantity, .. } => {
+                each(sku, K::Transferred, Change::on_hand(-i64::from(*quantity)));
+            }
+            E::TransferredIn { sku, quantity, .. } => {
+                each(sku, K::Transferred, Change::on_hand(i64::from(*quantity)));
+            }
+            E::Held { items, .. } => {
+                items
+                    .iter()
+                    .for_each(|(sku, n)| each(sku, K::Reserved, Change::reserved(i64::from(*n))));
+            }
+            E::HoldEnded { items, .. } => {
+                items
+                    .iter()
+                    .for_each(|(sku, n)| each(sku, K::Released, Change::reserved(-i64::from(*n))));
+            }
+            E::Restocked { items, .. } => {
+                for (sku, units, disposition) in items {
+                    if let Some(change) = returned(*units, *disposition) {
+                        each(sku, K::Returned, change);
+                    }
+                }
+            }
             E::TransferConfirmed { .. }
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
             | E::DisplacementConfirmed { .. }
-            | E::HoldConverted { .. } => Vec::new(),
+            | E::HoldConverted { .. } => {}
+        }
+    }
+
+    /// The caller's paper, the attempt, the hold or the return; empty where there is none.
+    fn reference(&self) -> CompactString {
+        use LocationEvent as E;
+        match self {
+            E::Received { reference, .. }
+            | E::Adjusted { reference, .. }
+            | E::Counted { reference, .. }
+            | E::TransferredOut { reference, .. }
+            | E::TransferredIn { reference, .. } => reference.clone(),
+            E::Reserved { attempt, .. }
+            | E::Refused { attempt, .. }
+            | E::ClosedUnseen { attempt, .. }
+            | E::Released { attempt, .. }
+            | E::Picked { attempt, .. }
+            | E::Missed { attempt, .. }
+            | E::Shipped { attempt, .. }
+            | E::Displaced { attempt, .. }
+            | E::DisplacementConfirmed { attempt, .. } => attempt.to_compact_string(),
+            E::Held { hold, .. } | E::HoldEnded { hold, .. } | E::HoldConverted { hold, .. } => {
+                hold.to_compact_string()
+            }
+            E::Restocked { return_id, .. } => return_id.to_compact_string(),
+            E::SafetyStockSet { .. } | E::TransferConfirmed { .. } => CompactString::default(),
         }
     }
 }
 
 /// What comes back is on hand again; what somebody must look at counts as damaged until then; what
 /// is not for sale again or was not there never enters the stock.
-fn returned(
-    (sku, units, disposition): &(Sku, u32, Disposition),
-    id: &crate::ids::ReturnId,
-) -> Option<Movement> {
-    let units = i64::from(*units);
-    let damaged_delta = match disposition {
-        Disposition::Restocked => 0,
-        Disposition::ProcessingRequired => units,
-        Disposition::NotRestocked | Disposition::Missing => return None,
-    };
-    Some(Movement {
-        on_hand_delta: units,
-        damaged_delta,
-        ..Movement::new(sku, MovementKind::Returned, id)
-    })
+fn returned(units: u32, disposition: Disposition) -> Option<Change> {
+    let units = i64::from(units);
+    match disposition {
+        Disposition::Restocked => Some(Change::on_hand(units)),
+        Disposition::ProcessingRequired => Some(Change {
+            damaged: units,
+            ..Change::on_hand(units)
+        }),
+        Disposition::NotRestocked | Disposition::Missing => None,
+    }
 }

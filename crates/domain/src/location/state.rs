@@ -17,6 +17,10 @@ use crate::entity::{Context, DecisionOf, Entity, Stamp};
 use crate::ids::{AttemptId, HoldId, LocationId, Sku};
 use crate::time::Timestamp;
 
+/// Displacements, and transfers, that leave at a time. A count may displace as many orders as wait
+/// for a SKU; the next ones leave as these are confirmed.
+const PENDING_PER_KIND_MAX: usize = 1_024;
+
 /// A location's stock. Changed by `apply` alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -212,16 +216,18 @@ impl Entity for Location {
     fn apply_private(&mut self, (): &()) {}
 
     fn pending(&self) -> Vec<LocationEffect> {
-        let displaced =
-            self.displaced
-                .iter()
-                .map(|(attempt, units)| LocationEffect::NotifyDisplaced {
-                    attempt: attempt.clone(),
-                    units: *units,
-                });
+        let displaced = self
+            .displaced
+            .iter()
+            .take(PENDING_PER_KIND_MAX)
+            .map(|(attempt, units)| LocationEffect::NotifyDisplaced {
+                attempt: attempt.clone(),
+                units: *units,
+            });
         let transfers =
             self.outgoing
                 .iter()
+                .take(PENDING_PER_KIND_MAX)
                 .map(|((to, number), transfer)| LocationEffect::DeliverTransfer {
                     to: to.clone(),
                     number: *number,
@@ -253,12 +259,7 @@ impl Entity for Location {
         use LocationEvent as E;
         use LocationPartKey as P;
         parts.push(P::Header);
-        parts.extend(
-            event
-                .movements()
-                .into_iter()
-                .map(|movement| P::Item(movement.sku)),
-        );
+        event.each_change(|sku, _, _| parts.push(P::Item(sku.clone())));
         let tombstone =
             |attempt: &AttemptId| P::Tombstones(bucket_of(&Ended::Attempt(attempt.clone())));
         match event {
@@ -290,9 +291,20 @@ impl Entity for Location {
             }
             E::TransferConfirmed { to, number } => parts.push(P::Outgoing(to.clone(), *number)),
             E::TransferredIn { from, .. } => parts.push(P::Arrived(from.clone())),
-            E::Held { hold, .. } | E::HoldEnded { hold, .. } => parts.push(P::Hold(hold.clone())),
+            E::Held { hold, .. } => parts.push(P::Hold(hold.clone())),
+            E::HoldEnded { hold, .. } => {
+                parts.extend([
+                    P::Hold(hold.clone()),
+                    P::Tombstones(bucket_of(&Ended::Hold(hold.clone()))),
+                ]);
+            }
             E::HoldConverted { hold, attempt, .. } => {
-                parts.extend([P::Hold(hold.clone()), P::Reservation(attempt.clone())]);
+                let tombstone = P::Tombstones(bucket_of(&Ended::Hold(hold.clone())));
+                parts.extend([
+                    P::Hold(hold.clone()),
+                    P::Reservation(attempt.clone()),
+                    tombstone,
+                ]);
             }
             E::Restocked { return_id, .. } => {
                 parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
@@ -360,10 +372,10 @@ impl Entity for Location {
                     location.outgoing.insert((to, number), transfer);
                 }
                 (P::Numbered(to), Part::Numbered(number)) => {
-                    drop(location.numbered.insert(to, number))
+                    location.numbered.insert(to, number);
                 }
                 (P::Arrived(from), Part::Arrived(arrived)) => {
-                    drop(location.arrived.insert(from, arrived))
+                    location.arrived.insert(from, arrived);
                 }
                 (key, part) => unreachable!("part {part:?} was stored under {key:?}"),
             }

@@ -15,17 +15,23 @@ const CLEARED_PER_EVENT_MAX: usize = 8;
 /// Tombstones by name and by end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tombstones {
-    until: OrdMap<Ended, Timestamp>,
+    /// By the bucket that they are stored in, so that storing a bucket walks only its own.
+    buckets: OrdMap<u8, OrdMap<Ended, Timestamp>>,
     ends: OrdSet<(Timestamp, Ended)>,
 }
 
 impl Tombstones {
-    pub(crate) fn stands(&self, name: &Ended) -> bool {
-        self.until.contains_key(name)
+    /// Whether `name` is over and may still come up. One that is past its end means nothing, whether
+    /// it has been cleared away yet or not: so clearing is never observed.
+    pub(crate) fn stands(&self, name: &Ended, now: Timestamp) -> bool {
+        let here = self.buckets.get(&bucket_of(name));
+        here.and_then(|here| here.get(name))
+            .is_some_and(|until| *until >= now)
     }
 
     pub(crate) fn put(&mut self, name: Ended, until: Timestamp) {
-        if let Some(earlier) = self.until.insert(name.clone(), until) {
+        let here = self.buckets.entry(bucket_of(&name)).or_default();
+        if let Some(earlier) = here.insert(name.clone(), until) {
             self.ends.remove(&(earlier, name.clone()));
         }
         self.ends.insert((until, name));
@@ -34,7 +40,7 @@ impl Tombstones {
     /// Clears away some that ended before `now`.
     pub(crate) fn clear_ended(&mut self, now: Timestamp) {
         for _ in 0..CLEARED_PER_EVENT_MAX {
-            let Some((until, name)) = self
+            let Some(oldest) = self
                 .ends
                 .get_min()
                 .filter(|(until, _)| *until < now)
@@ -42,21 +48,24 @@ impl Tombstones {
             else {
                 return;
             };
-            self.until.remove(&name);
-            self.ends.remove(&(until, name));
+            let bucket = bucket_of(&oldest.1);
+            if let Some(here) = self.buckets.get_mut(&bucket) {
+                here.remove(&oldest.1);
+                if here.is_empty() {
+                    self.buckets.remove(&bucket);
+                }
+            }
+            self.ends.remove(&oldest);
         }
     }
 
     pub(crate) fn in_bucket(&self, bucket: u8) -> Vec<(Ended, Timestamp)> {
-        let here = self
-            .until
-            .iter()
-            .filter(|(name, _)| bucket_of(name) == bucket);
+        let here = self.buckets.get(&bucket).into_iter().flatten();
         here.map(|(name, until)| (name.clone(), *until)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.until.len()
+        self.ends.len()
     }
 }
 
@@ -66,6 +75,7 @@ pub(crate) fn bucket_of(name: &Ended) -> u8 {
     match name {
         Ended::Attempt(attempt) => attempt.order.as_str().hash(&mut hasher),
         Ended::Return(id) => id.order.as_str().hash(&mut hasher),
+        Ended::Hold(hold) => hold.as_str().hash(&mut hasher),
     }
     u8::try_from(hasher.finish() % u64::from(TOMBSTONE_BUCKETS)).expect("a remainder by 64")
 }

@@ -40,14 +40,61 @@ impl Balance {
 
 /// Changes of `on_hand` that are remembered per SKU, so that a count of a past moment comes right.
 pub const RECENT_CHANGES_MAX: usize = 32;
+/// Of these, the youngest are remembered one by one; older ones may be merged with their neighbours.
+const EXACT_CHANGES: usize = RECENT_CHANGES_MAX / 2;
 
 /// A SKU at a location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Its figures.
     pub balance: Balance,
-    /// The last changes of `on_hand`: when they happened, and by how much; oldest first.
+    /// Changes of `on_hand` since `counted_at`: when they happened, and by how much; oldest first.
     pub recent: Vec<(Timestamp, i64)>,
+    /// The moment of the latest count; an earlier count knows less.
+    pub counted_at: Timestamp,
+}
+
+impl Item {
+    /// Takes note of a change of `on_hand`. When there are too many, the two older neighbours that
+    /// lie closest together become one: nothing is left out of the sum, and the youngest stay exact.
+    /// A count of a moment between the two errs on the low side, as less is promised then, not more.
+    pub(crate) fn changed(&mut self, at: Timestamp, delta: i64) {
+        let place = self.recent.partition_point(|(earlier, _)| *earlier <= at);
+        self.recent.insert(place, (at, delta));
+        if self.recent.len() <= RECENT_CHANGES_MAX {
+            return;
+        }
+        let older = &self.recent[..self.recent.len() - EXACT_CHANGES];
+        let apart = |pair: &[(Timestamp, i64)]| pair[1].0.0.saturating_sub(pair[0].0.0);
+        let closest = older
+            .windows(2)
+            .enumerate()
+            .min_by_key(|(_, pair)| apart(pair));
+        if let Some((nth, _)) = closest {
+            let (later, merged) = self.recent.remove(nth + 1);
+            let (moment, sum) = &mut self.recent[nth];
+            *sum += merged;
+            if *sum < 0 {
+                *moment = later;
+            }
+        }
+    }
+
+    /// Takes note of a count: what was before it no longer matters.
+    pub(crate) fn was_counted(&mut self, at: Timestamp) {
+        self.counted_at = self.counted_at.max(at);
+        let counted_at = self.counted_at;
+        self.recent.retain(|(moment, _)| *moment > counted_at);
+    }
+
+    /// What `on_hand` changed by after a moment.
+    pub(crate) fn since(&self, moment: Timestamp) -> i64 {
+        self.recent
+            .iter()
+            .filter(|(at, _)| *at > moment)
+            .map(|(_, delta)| delta)
+            .sum()
+    }
 }
 
 /// What one unit of a reservation is made of.
@@ -162,4 +209,6 @@ pub enum Ended {
     Attempt(AttemptId),
     /// A return whose items are back.
     Return(crate::ids::ReturnId),
+    /// A hold that was released or became an order's.
+    Hold(crate::ids::HoldId),
 }

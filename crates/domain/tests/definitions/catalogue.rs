@@ -338,3 +338,31 @@ fn wrong_carriers_are_named() {
     );
     book.carrier(&carrier("post", "CN")).expect("it is valid");
 }
+
+/// What a bundle is made of is stocked, and stays so.
+#[test]
+fn bundles_are_not_made_of_bundles() {
+    let mut book = Book::new();
+    book.product(&product("a", ProductKind::Stocked, &[]))
+        .expect("it is valid");
+    let of_itself = product("a", ProductKind::Bundle, &[("a", 1)]);
+    assert_eq!(pointer(book.product(&of_itself)), "/components/0/sku");
+    book.product(&product("set", ProductKind::Bundle, &[("a", 1)]))
+        .expect("it is valid");
+    let service = product("a", ProductKind::Service, &[]);
+    assert_eq!(pointer(book.product(&service)), "/kind");
+}
+
+/// Each carrier counts its numbers by itself, so that a shared prefix would issue each twice.
+#[test]
+fn two_carriers_do_not_share_a_prefix() {
+    let mut book = Book::new();
+    book.carrier(&carrier("post", "CN")).expect("it is valid");
+    assert_eq!(
+        pointer(book.carrier(&carrier("parcels", "CN"))),
+        "/tracking_prefix"
+    );
+    book.carrier(&carrier("parcels", "CP"))
+        .expect("it is valid");
+    book.carrier(&carrier("post", "CN")).expect("it is its own");
+}

@@ -17,15 +17,13 @@ fn run(shelf: &mut Shelf, steps: &[Step]) -> Vec<LocationCommand> {
     for step in steps {
         match step {
             Step::Tell(command) => {
-                if !messages::is_early(shelf, command) {
-                    drop(shelf.tell(command));
-                    given.push(command.clone());
-                }
+                drop(shelf.tell(command));
+                given.push(command.clone());
             }
             Step::Wait(millis) => shelf.now = shelf.now.plus_millis(*millis),
             Step::Again(nth) if !given.is_empty() => {
                 let command = given[*nth % given.len()].clone();
-                if messages::is_message(&command) && !messages::is_early(shelf, &command) {
+                if messages::is_message(&command) {
                     drop(shelf.tell(&command));
                 }
             }
@@ -67,7 +65,6 @@ proptest! {
             run(&mut shelf, std::slice::from_ref(step));
             if let Step::Tell(command) = step
                 && messages::is_message(command)
-                && !messages::is_early(&shelf, command)
                 && let Ok((_, events)) = shelf.record(command)
             {
                 prop_assert_eq!(events, Vec::<LocationEvent>::new(), "{:?}", command);

@@ -6,7 +6,7 @@ use consign_domain::order::Disposition;
 use consign_domain::time::Timestamp;
 use proptest::prelude::*;
 
-use crate::location_world::{START, Shelf, at, attempt, hold, place, return_id, serve, sku};
+use crate::location_world::{START, at, attempt, hold, place, return_id, serve, sku};
 
 /// Attempts 1 to 8 reserve; 9 to 11 come from holds 1 to 3.
 pub const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=11;
@@ -74,17 +74,6 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::TransferOut { .. }
         | C::Hold { .. } => false,
     }
-}
-
-/// An order has nothing to ask about a converted hold before the conversion was answered.
-pub fn is_early(shelf: &Shelf, command: &LocationCommand) -> bool {
-    let LocationCommand::Serve { requests, .. } = command else {
-        return false;
-    };
-    let converted = |request: &Request| !RESERVING.contains(&request.attempt().attempt);
-    requests.iter().any(|request| {
-        converted(request) && shelf.location.reservation(request.attempt()).is_none()
-    })
 }
 
 fn requests() -> impl Strategy<Value = LocationCommand> {

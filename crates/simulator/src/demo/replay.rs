@@ -6,12 +6,12 @@
 //! Midway the rest of the stock arrives. An order of a customer waits for that customer's earlier one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use jiff::civil::Date;
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::fulfil::{Done, Outcome, Work, ask, fulfil, list, text, units};
@@ -27,49 +27,42 @@ use crate::http::{Client, ClientError, encoded};
 const SLOW_OF: u64 = 6;
 /// How long nothing may move before what is still open is left as it is.
 const IDLE_ROUNDS_MAX: u32 = 40;
+/// After how many of them what is still lacking is bought.
+const IDLE_ROUNDS_BEFORE_REORDER: u32 = 4;
 /// The pause after a round in which nothing moved.
 const IDLE_PAUSE: Duration = Duration::from_millis(150);
 /// Refusals whose words are kept.
 const REFUSALS_MAX: usize = 20;
-/// Decimals of an amount in GBP.
-const PENCE_DECIMALS: u32 = 2;
 /// Latencies up to a minute, in microseconds, to three digits.
-const LATENCY_MAX_US: u64 = 60_000_000;
+pub(super) const LATENCY_MAX_US: u64 = 60_000_000;
 
 /// An order that the server has taken.
 #[derive(Clone, Debug)]
-struct Taken {
-    id: String,
+pub(super) struct Taken {
+    pub(super) id: String,
     /// Whether nothing is left to do for it.
-    over: bool,
+    pub(super) over: bool,
 }
 
 /// A replay under way.
 pub(super) struct Replay<'a> {
-    client: &'a Client,
-    file: &'a InvoiceFile,
+    pub(super) client: &'a Client,
+    pub(super) file: &'a InvoiceFile,
     pub(super) plan: Plan,
-    concurrency: usize,
-    places: Places,
+    pub(super) concurrency: usize,
+    pub(super) places: Places,
     /// By invoice.
-    orders: BTreeMap<usize, Taken>,
+    pub(super) orders: BTreeMap<usize, Taken>,
     /// Units undone by line, up to now.
     undone: HashMap<u32, u64>,
-    latency: Histogram<u64>,
+    pub(super) latency: Histogram<u64>,
     pub(super) counts: Counts,
-}
-
-/// What placing an order came to.
-struct Placed {
-    invoice: usize,
-    outcome: Outcome,
-    latency: Duration,
 }
 
 /// A day of the file: its invoices, and its rows that are no part of an order.
 #[derive(Default)]
-struct Day {
-    orders: Vec<usize>,
+pub(super) struct Day {
+    pub(super) orders: Vec<usize>,
     write_offs: Vec<u32>,
     undos: Vec<u32>,
 }
@@ -162,144 +155,7 @@ impl<'a> Replay<'a> {
         days
     }
 
-    /// Places a day's orders, those of one customer one after the other.
-    async fn place(
-        &mut self,
-        day: &Day,
-        orders: u64,
-        progress: &mut impl FnMut(&str, u64, u64),
-    ) -> Result<(), ClientError> {
-        let since = Instant::now();
-        let mut chains: Vec<Vec<usize>> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        for invoice in &day.orders {
-            let chain = *known
-                .entry(self.file.invoices[*invoice].customer_id())
-                .or_insert(chains.len());
-            if chain == chains.len() {
-                chains.push(Vec::new());
-            }
-            chains[chain].push(*invoice);
-        }
-        let this = &*self;
-        let chains = chains.into_iter().map(|chain| async move {
-            let mut placed = Vec::with_capacity(chain.len());
-            for invoice in chain {
-                placed.push(this.place_one(invoice).await?);
-            }
-            Ok::<_, ClientError>(placed)
-        });
-        let mut answered = Vec::with_capacity(day.orders.len());
-        let before = self.counts.orders + self.counts.orders_refused;
-        {
-            let mut chains = stream::iter(chains).buffer_unordered(self.concurrency);
-            while let Some(placed) = chains.try_next().await? {
-                answered.extend(placed);
-                progress("orders", before + answered.len() as u64, orders);
-            }
-        }
-        self.counts.placing += since.elapsed();
-        for placed in answered {
-            self.count_placed(placed);
-        }
-        Ok(())
-    }
-
-    async fn place_one(&self, invoice: usize) -> Result<Placed, ClientError> {
-        let body = self.order(invoice);
-        let key = format!(
-            "demo-{:016x}-order-{}",
-            self.file.digest, self.file.invoices[invoice].number
-        );
-        let since = Instant::now();
-        let outcome = ask(self.client, "/v1/orders", &key, &body).await?;
-        Ok(Placed {
-            invoice,
-            outcome,
-            latency: since.elapsed(),
-        })
-    }
-
-    /// The order of an invoice, as the API takes it.
-    fn order(&self, nth: usize) -> Value {
-        let invoice = &self.file.invoices[nth];
-        let country = invoice
-            .country
-            .expect("rows of unknown countries are skipped");
-        let customer = invoice.customer_id();
-        let mut lines = Vec::new();
-        let (mut shipping, mut fees, mut discounts) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
-        for (row, fate) in self.plan.ordered(self.file, nth) {
-            let code = self.file.code(row);
-            let sku = if *fate == Fate::Service {
-                stock::service_sku(code)
-            } else {
-                code.to_owned()
-            };
-            match fate {
-                Fate::Shipping => shipping += row.amount(),
-                Fate::Fee => fees += row.amount(),
-                Fate::Discount => discounts -= row.amount(),
-                _ => lines.push(json!({
-                    "id": row.number.to_string(), "sku": sku, "quantity": row.quantity,
-                    "unit_price": row.price.to_string(),
-                })),
-            }
-        }
-        let amount = |amount: Decimal| {
-            amount
-                .round_dp_with_strategy(PENCE_DECIMALS, RoundingStrategy::MidpointAwayFromZero)
-                .to_string()
-        };
-        let mut ship_to = json!({ "country": country });
-        if let Some(town) = self.places.draw(country, &customer) {
-            ship_to["city"] = town.name.as_str().into();
-            ship_to["latitude"] = town.latitude.into();
-            ship_to["longitude"] = town.longitude.into();
-        }
-        json!({
-            "external_id": invoice.number, "channel": "web", "currency": "GBP", "placed_at": invoice.at.to_string(),
-            "customer": {"id": customer}, "ship_to": ship_to, "service_level": "standard", "split": "allow",
-            "shortage": "backorder", "shipping": amount(shipping), "fees": amount(fees),
-            "discounts": amount(discounts), "lines": lines,
-        })
-    }
-
-    fn count_placed(&mut self, placed: Placed) {
-        let Placed {
-            invoice,
-            outcome,
-            latency,
-        } = placed;
-        match outcome {
-            Outcome::Done(order) => {
-                let micros = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US);
-                self.latency.saturating_record(micros);
-                self.counts.orders += 1;
-                self.counts.order_lines += list(&order, "lines").count() as u64;
-                let waiting: u64 = list(&order, "lines")
-                    .map(|line| units(line, "backordered"))
-                    .sum();
-                self.counts.backordered_orders += u64::from(waiting > 0);
-                self.counts.backordered_units += waiting;
-                self.counts.money_placed += decimal(&order["totals"]["total"]);
-                let id = text(&order, "id").to_owned();
-                self.orders.insert(invoice, Taken { id, over: false });
-            }
-            Outcome::Refused(code, words) => {
-                self.counts.orders_refused += 1;
-                self.refused(words);
-                let rows = &self.file.invoices[invoice].rows;
-                for row in rows.iter().map(|row| *row as usize) {
-                    if self.plan.fates[row].is_ordered() {
-                        self.plan.skip(row, format!("refused_{code}"));
-                    }
-                }
-            }
-        }
-    }
-
-    fn refused(&mut self, words: String) {
+    pub(super) fn refused(&mut self, words: String) {
         self.counts.refusals += 1;
         if self.counts.refusal_samples.len() < REFUSALS_MAX {
             self.counts.refusal_samples.push(words);
@@ -509,8 +365,40 @@ impl<'a> Replay<'a> {
                 idle = 0;
             } else {
                 idle += 1;
+                if idle == IDLE_ROUNDS_BEFORE_REORDER {
+                    self.reorder(&open).await?;
+                }
                 tokio::time::sleep(IDLE_PAUSE).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Buys what orders still wait for: units that were not found, or that only a location had which
+    /// would not serve.
+    async fn reorder(&mut self, open: &[usize]) -> Result<(), ClientError> {
+        let mut lacking: BTreeMap<String, u64> = BTreeMap::new();
+        for id in open.iter().map(|invoice| self.orders[invoice].id.clone()) {
+            let order = self
+                .client
+                .get(&format!("/v1/orders/{}", encoded(&id)))
+                .await?;
+            for line in list(&order, "lines").filter(|line| units(line, "backordered") > 0) {
+                *lacking.entry(text(line, "sku").to_owned()).or_default() +=
+                    units(line, "backordered");
+            }
+        }
+        for (sku, units) in lacking {
+            let location = LOCATIONS[stock::homes(&sku)[0]].0;
+            let body = json!({"location": location, "sku": sku, "quantity": units, "reference": "reorder"});
+            let key = format!(
+                "demo-{:016x}-reorder-{location}-{sku}-{units}",
+                self.file.digest
+            );
+            self.client
+                .post("/v1/inventory/receipts", &key, &body)
+                .await?;
+            self.counts.units_received += units;
         }
         Ok(())
     }

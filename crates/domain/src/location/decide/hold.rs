@@ -6,10 +6,13 @@ use crate::ids::{AttemptId, HoldId, Sku};
 use crate::location::command::{LocationRejection, LocationReply};
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
+use crate::location::types::Ended;
 use crate::time::Timestamp;
 
 /// SKUs of one hold at most.
 const HOLD_ITEMS_MAX: usize = 2_000;
+/// Holds that one decision ends at most; the timer stays due for the rest.
+const ENDED_PER_DECISION_MAX: usize = 256;
 
 pub(super) fn hold(
     location: &Location,
@@ -27,6 +30,13 @@ pub(super) fn hold(
             },
         });
     }
+    // A late copy of one that has been released or converted takes nothing (L3).
+    if location
+        .tombstones
+        .stands(&Ended::Hold(hold.clone()), context.now)
+    {
+        return Err(LocationRejection::NoHold { hold: hold.clone() });
+    }
     if items.is_empty()
         || items.len() > HOLD_ITEMS_MAX
         || items.iter().any(|(_, units)| *units == 0)
@@ -36,14 +46,30 @@ pub(super) fn hold(
     if expires_at <= context.now {
         return Err(invalid("/expires_at", "in_the_past"));
     }
-    let mut granted: Vec<(Sku, u32)> = Vec::new();
+    let granted = grant(location, items, partial)?;
+    let event = LocationEvent::Held {
+        hold: hold.clone(),
+        items: granted.clone(),
+        expires_at,
+    };
+    Ok(Decision {
+        events: vec![event],
+        private: None,
+        reply: LocationReply::Held { items: granted },
+    })
+}
+
+/// What is there of `items`, one entry per SKU; all of them, unless `partial`.
+fn grant(
+    location: &Location,
+    items: &[(Sku, u32)],
+    partial: bool,
+) -> Result<Vec<(Sku, u32)>, LocationRejection> {
+    let mut granted: Vec<(Sku, u32)> = Vec::with_capacity(items.len());
     for (sku, asked) in items {
-        let taken: i64 = granted
-            .iter()
-            .filter(|(known, _)| known == sku)
-            .map(|(_, units)| i64::from(*units))
-            .sum();
-        let available = location.available(sku) - taken;
+        let known = granted.iter().position(|(other, _)| other == sku);
+        let taken = known.map_or(0, |nth| granted[nth].1);
+        let available = location.available(sku) - i64::from(taken);
         let units = u32::try_from(available.max(0))
             .unwrap_or(u32::MAX)
             .min(*asked);
@@ -54,8 +80,10 @@ pub(super) fn hold(
                 available,
             });
         }
-        if units > 0 {
-            granted.push((sku.clone(), units));
+        match known {
+            Some(nth) => granted[nth].1 += units,
+            None if units > 0 => granted.push((sku.clone(), units)),
+            None => {}
         }
     }
     if granted.is_empty() {
@@ -67,16 +95,7 @@ pub(super) fn hold(
             available,
         });
     }
-    let event = LocationEvent::Held {
-        hold: hold.clone(),
-        items: granted.clone(),
-        expires_at,
-    };
-    Ok(Decision {
-        events: vec![event],
-        private: None,
-        reply: LocationReply::Held { items: granted },
-    })
+    Ok(granted)
 }
 
 pub(super) fn release(location: &Location, hold: &HoldId) -> DecisionOf<Location> {
@@ -101,6 +120,16 @@ pub(super) fn convert(
     if location.reservations.contains_key(attempt) {
         return Ok(done(Vec::new()));
     }
+    // The order has given this attempt up, or will have: nobody would release what it took (L5).
+    if location
+        .tombstones
+        .stands(&Ended::Attempt(attempt.clone()), context.now)
+    {
+        return Err(invalid("/attempt", "closed"));
+    }
+    if context.now > not_after {
+        return Err(invalid("/not_after", "expired"));
+    }
     // A hold whose time is over is over, also when its timer has not come round yet.
     let live = location
         .holds
@@ -120,8 +149,13 @@ pub(super) fn convert(
     }]))
 }
 
-pub(super) fn expire(location: &Location, now: Timestamp) -> DecisionOf<Location> {
-    let due = location.expiries.iter().take_while(|(at, _)| *at <= now);
+/// The end of each hold whose time is over.
+pub(super) fn due(location: &Location, now: Timestamp) -> Vec<LocationEvent> {
+    let due = location
+        .expiries
+        .iter()
+        .take_while(|(at, _)| *at <= now)
+        .take(ENDED_PER_DECISION_MAX);
     let ended = due.filter_map(|(_, hold)| {
         let items = location.holds.get(hold)?.items.clone();
         Some(LocationEvent::HoldEnded {
@@ -130,5 +164,5 @@ pub(super) fn expire(location: &Location, now: Timestamp) -> DecisionOf<Location
             expired: true,
         })
     });
-    done(ended.collect())
+    ended.collect()
 }

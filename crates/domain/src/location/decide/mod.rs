@@ -16,7 +16,26 @@ pub(super) const MOVEMENT_UNITS_MAX: u32 = 1_000_000_000;
 
 type Decided = Result<DecisionOf<Location>, LocationRejection>;
 
+/// Holds that are past their end go first, whether or not their timer has come round: what follows
+/// is decided on the stock as it is by then.
 pub(super) fn decide(location: &Location, command: &LocationCommand, context: &Context) -> Decided {
+    let mut ended = hold::due(location, context.now);
+    if ended.is_empty() {
+        return decide_now(location, command, context);
+    }
+    let mut after = location.clone();
+    ended
+        .iter()
+        .for_each(|event| after.apply(event, &context.stamp()));
+    let mut decision = decide_now(&after, command, context)?;
+    ended.append(&mut decision.events);
+    Ok(Decision {
+        events: ended,
+        ..decision
+    })
+}
+
+fn decide_now(location: &Location, command: &LocationCommand, context: &Context) -> Decided {
     use LocationCommand as C;
     match command {
         C::Serve { order, requests } => Ok(serve::serve(location, order, requests, context)),
@@ -40,7 +59,7 @@ pub(super) fn decide(location: &Location, command: &LocationCommand, context: &C
         C::SetSafetyStock { sku, quantity } => {
             stock::set_safety_stock(location, sku, *quantity, context)
         }
-        C::Restock { return_id, items } => Ok(stock::restock(location, return_id, items)),
+        C::Restock { return_id, items } => Ok(stock::restock(location, return_id, items, context)),
         C::DisplacementConfirmed { attempt, units } => {
             Ok(stock::displacement_confirmed(location, attempt, *units))
         }
@@ -77,7 +96,8 @@ pub(super) fn decide(location: &Location, command: &LocationCommand, context: &C
             promise,
             not_after,
         } => hold::convert(location, hold, attempt, (*promise, *not_after), context),
-        C::Wake { now } => Ok(hold::expire(location, *now)),
+        // Holds that are due have gone before.
+        C::Wake { .. } => Ok(done(Vec::new())),
     }
 }
 

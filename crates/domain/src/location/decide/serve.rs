@@ -105,18 +105,17 @@ fn reserve(
     if let Some(reservation) = location.reservations.get(attempt) {
         return (stands(number, reservation), Vec::new());
     }
-    if location.tombstones.stands(&Ended::Attempt(attempt.clone())) {
+    if location
+        .tombstones
+        .stands(&Ended::Attempt(attempt.clone()), now)
+    {
         return (refused(0, "closed"), Vec::new());
     }
     // Past its end the request is void by itself; nothing has to be remembered.
     if now > not_after {
         return (refused(0, "expired"), Vec::new());
     }
-    let available = wish.per_unit.iter().map(|(sku, per_unit)| {
-        let pieces = location.available(sku).max(0) / i64::from((*per_unit).max(1));
-        u32::try_from(pieces).unwrap_or(u32::MAX)
-    });
-    let available = available.min().unwrap_or(0);
+    let available = available_units(location, wish.per_unit);
     let granted = available.min(wish.units);
     if granted == 0 || (granted < wish.units && !wish.partial) {
         let event = LocationEvent::Refused {
@@ -142,6 +141,21 @@ fn reserve(
     (answer, vec![event])
 }
 
+/// Units that could be made of what is there. A SKU that is named twice counts twice (L1).
+fn available_units(location: &Location, per_unit: &[(Sku, u32)]) -> u32 {
+    let of_sku = |sku: &Sku| -> i64 {
+        per_unit
+            .iter()
+            .filter(|(other, _)| other == sku)
+            .map(|(_, pieces)| i64::from(*pieces))
+            .sum()
+    };
+    let units = per_unit
+        .iter()
+        .map(|(sku, _)| location.available(sku).max(0) / of_sku(sku).max(1));
+    u32::try_from(units.min().unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
 fn release(
     location: &Location,
     attempt: &AttemptId,
@@ -151,7 +165,9 @@ fn release(
 ) -> (Answer, Vec<LocationEvent>) {
     let number = attempt.attempt;
     let Some(reservation) = location.reservations.get(attempt) else {
-        let known = location.tombstones.stands(&Ended::Attempt(attempt.clone()));
+        let known = location
+            .tombstones
+            .stands(&Ended::Attempt(attempt.clone()), now);
         let events = if known || now > not_after {
             Vec::new()
         } else {

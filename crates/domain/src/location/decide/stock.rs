@@ -3,6 +3,8 @@
 //! What a count finds is never refused: where less is there than is promised, promises that are
 //! not picked yet are taken back, the latest first, and their orders are told.
 
+use std::collections::BinaryHeap;
+
 use compact_str::CompactString;
 
 use super::{Decided, MOVEMENT_UNITS_MAX, done, invalid, moved, positive};
@@ -10,7 +12,7 @@ use crate::entity::{Context, DecisionOf, Entity};
 use crate::ids::{AttemptId, ReturnId, Sku};
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
-use crate::location::types::{Ended, Reservation};
+use crate::location::types::{Balance, Ended, Reservation};
 use crate::order::Disposition;
 use crate::time::Timestamp;
 
@@ -39,10 +41,10 @@ pub(super) fn adjust(
     context: &Context,
 ) -> Decided {
     let bound = i64::from(MOVEMENT_UNITS_MAX);
-    if delta.abs() > bound || (delta == 0 && damaged_delta == 0) {
+    if !(-bound..=bound).contains(&delta) || (delta == 0 && damaged_delta == 0) {
         return Err(invalid("/quantity", "out_of_range"));
     }
-    if damaged_delta.abs() > bound {
+    if !(-bound..=bound).contains(&damaged_delta) {
         return Err(invalid("/damaged", "out_of_range"));
     }
     within_range(location, sku, delta)?;
@@ -63,11 +65,13 @@ pub(super) fn adjust(
     Ok(moved(
         location,
         sku,
-        with_displacements(location, sku, event, context),
+        with_displacements(location, sku, vec![event], context),
         context,
     ))
 }
 
+/// What was counted, and what has changed since, is what is there. A count of an earlier moment than
+/// one that is known already says nothing new, and is only put on record.
 pub(super) fn count(
     location: &Location,
     sku: &Sku,
@@ -81,26 +85,37 @@ pub(super) fn count(
     if counted_at > context.now {
         return Err(invalid("/counted_at", "in_the_future"));
     }
-    let item = location.items.get(sku);
-    let recent = item.map_or(&[][..], |item| item.recent.as_slice());
-    let since: i64 = recent
-        .iter()
-        .filter(|(at, _)| *at > counted_at)
-        .map(|(_, delta)| delta)
-        .sum();
-    let delta = i64::from(counted) + since - location.balance(sku).on_hand;
-    let (sku_, reference) = (sku.clone(), reference.clone());
-    let event = LocationEvent::Counted {
-        sku: sku_,
+    let item = location.items.get(sku).cloned().unwrap_or_default();
+    let Balance {
+        on_hand, damaged, ..
+    } = item.balance;
+    let delta = if counted_at < item.counted_at {
+        0
+    } else {
+        (i64::from(counted) + item.since(counted_at)).max(0) - on_hand
+    };
+    let mut events = vec![LocationEvent::Counted {
+        sku: sku.clone(),
         counted,
         counted_at,
         delta,
-        reference,
-    };
+        reference: reference.clone(),
+    }];
+    // No more can be damaged than is there.
+    let damaged_delta = (on_hand + delta).max(0).min(damaged) - damaged;
+    if damaged_delta != 0 {
+        let (sku, reference) = (sku.clone(), reference.clone());
+        events.push(LocationEvent::Adjusted {
+            sku,
+            delta: 0,
+            damaged_delta,
+            reference,
+        });
+    }
     Ok(moved(
         location,
         sku,
-        with_displacements(location, sku, event, context),
+        with_displacements(location, sku, events, context),
         context,
     ))
 }
@@ -128,10 +143,11 @@ pub(super) fn restock(
     location: &Location,
     return_id: &ReturnId,
     items: &[(Sku, u32, Disposition)],
+    context: &Context,
 ) -> DecisionOf<Location> {
     if location
         .tombstones
-        .stands(&Ended::Return(return_id.clone()))
+        .stands(&Ended::Return(return_id.clone()), context.now)
     {
         return done(Vec::new());
     }
@@ -168,21 +184,54 @@ fn within_range(
     Ok(())
 }
 
-/// `event`, and the displacements that it makes necessary: units that are promised and neither
-/// there nor picked, from the latest promise backwards.
+/// `events`, and what they make necessary: units that are promised and neither there nor picked are
+/// taken back, first from holds, behind which no order stands, then from the latest promise backwards.
 fn with_displacements(
     location: &Location,
     sku: &Sku,
-    event: LocationEvent,
+    mut events: Vec<LocationEvent>,
     context: &Context,
 ) -> Vec<LocationEvent> {
     let mut after = location.clone();
-    after.apply(&event, &context.stamp());
-    let mut missing = after.balance(sku).missing();
-    let mut events = vec![event];
-    if missing == 0 {
-        return events;
+    events
+        .iter()
+        .for_each(|event| after.apply(event, &context.stamp()));
+    let missing = after.balance(sku).missing();
+    if missing > 0 {
+        let missing = end_holds(&after, sku, missing, &mut events);
+        displace(&after, sku, missing, &mut events);
     }
+    events
+}
+
+/// Ends holds of a SKU, the one that would last longest first; returns what is missing still.
+fn end_holds(
+    location: &Location,
+    sku: &Sku,
+    mut missing: i64,
+    events: &mut Vec<LocationEvent>,
+) -> i64 {
+    // Holds are few and live briefly; this walk is only made when a count falls short.
+    for (_, hold) in location.expiries.iter().rev() {
+        let Some(held) = location.holds.get(hold).filter(|_| missing > 0) else {
+            continue;
+        };
+        let of_sku = held.items.iter().filter(|(other, _)| other == sku);
+        let units: i64 = of_sku.map(|(_, units)| i64::from(*units)).sum();
+        if units > 0 {
+            missing -= units;
+            let items = held.items.clone();
+            events.push(LocationEvent::HoldEnded {
+                hold: hold.clone(),
+                items,
+                expired: false,
+            });
+        }
+    }
+    missing
+}
+
+fn displace(location: &Location, sku: &Sku, mut missing: i64, events: &mut Vec<LocationEvent>) {
     let per_unit = |reservation: &Reservation| -> u32 {
         reservation
             .makeup
@@ -191,32 +240,34 @@ fn with_displacements(
             .map(|(_, per_unit)| per_unit)
             .sum()
     };
-    let mut displaceable: Vec<(&AttemptId, &Reservation, u32)> = after
-        .reservations
-        .iter()
-        .map(|(attempt, reservation)| (attempt, reservation, per_unit(reservation)))
-        .filter(|(_, reservation, pieces)| *pieces > 0 && reservation.units > reservation.picked)
-        .collect();
-    displaceable.sort_by_key(|(attempt, reservation, _)| {
-        (
-            std::cmp::Reverse(reservation.promise),
-            std::cmp::Reverse((*attempt).clone()),
-        )
-    });
-    for (attempt, reservation, pieces) in displaceable {
-        if missing <= 0 {
-            break;
-        }
-        let wanted = (missing + i64::from(pieces) - 1) / i64::from(pieces);
-        let free = reservation.units - reservation.picked;
-        let units = u32::try_from(wanted).unwrap_or(u32::MAX).min(free);
-        missing -= i64::from(units) * i64::from(pieces);
-        let makeup = reservation.makeup.clone();
-        events.push(LocationEvent::Displaced {
-            attempt: attempt.clone(),
-            units,
-            makeup,
+    // The latest promise is on top; building the heap is linear, and few are taken from it.
+    let mut displaceable: BinaryHeap<(Timestamp, &AttemptId, u32, u32)> = BinaryHeap::new();
+    if missing > 0 {
+        let open = location.reservations.iter().map(|(attempt, reservation)| {
+            let unpicked = reservation.units - reservation.picked;
+            (
+                reservation.promise,
+                attempt,
+                per_unit(reservation),
+                unpicked,
+            )
         });
+        displaceable.extend(open.filter(|(_, _, pieces, unpicked)| *pieces > 0 && *unpicked > 0));
     }
-    events
+    while missing > 0
+        && let Some((_, attempt, pieces, unpicked)) = displaceable.pop()
+    {
+        let pieces = i64::from(pieces);
+        let wanted = (missing + pieces - 1) / pieces;
+        let units = u32::try_from(wanted).unwrap_or(u32::MAX).min(unpicked);
+        missing -= i64::from(units) * pieces;
+        if let Some(Reservation { makeup, .. }) = location.reservations.get(attempt) {
+            let makeup = makeup.clone();
+            events.push(LocationEvent::Displaced {
+                attempt: attempt.clone(),
+                units,
+                makeup,
+            });
+        }
+    }
 }

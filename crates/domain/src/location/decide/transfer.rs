@@ -9,6 +9,9 @@ use crate::location::command::LocationRejection;
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
 
+/// Transfers that other locations have not confirmed, at most (L8).
+const UNCONFIRMED_TRANSFERS_MAX: usize = 10_000;
+
 pub(super) fn out(
     location: &Location,
     to: &LocationId,
@@ -19,6 +22,9 @@ pub(super) fn out(
     positive(quantity)?;
     if *to == location.id {
         return Err(invalid("/to", "same_location"));
+    }
+    if location.outgoing.len() >= UNCONFIRMED_TRANSFERS_MAX {
+        return Err(invalid("/to", "too_many_unconfirmed"));
     }
     let available = location.available(sku);
     if available < i64::from(quantity) {
