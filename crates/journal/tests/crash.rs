@@ -33,7 +33,7 @@ fn entry(nth: u64) -> Entry {
         entity: Bytes::from(format!("entity-{}", nth % 3)),
         expected: nth,
         body: Bytes::from(format!("body of {nth} {}", "x".repeat(300))),
-        private: (nth % 2 == 0).then(|| Bytes::from_static(b"secret")),
+        private: nth.is_multiple_of(2).then(|| Bytes::from_static(b"secret")),
     }
 }
 

@@ -256,12 +256,15 @@ fn fill(inputs: &Inputs, set: &[usize]) -> Sourced {
     plan
 }
 
+/// What orders candidates of the greedy search: most units placed first, then as single candidates.
+type GreedyKey = (std::cmp::Reverse<u64>, (u64, i64, u32));
+
 /// Adds the location that places most, then the nearest, until `target` units are placed.
 fn greedy(inputs: &Inputs, useful: &[usize], target: u64) -> Option<Sourced> {
     let mut set: Vec<usize> = Vec::new();
     let mut plan = Sourced::default();
     while placed(&plan) < target {
-        let mut best: Option<((std::cmp::Reverse<u64>, (u64, i64, u32)), usize, Sourced)> = None;
+        let mut best: Option<(GreedyKey, usize, Sourced)> = None;
         for nth in useful.iter().copied().filter(|nth| !set.contains(nth)) {
             let mut with = set.clone();
             with.push(nth);
