@@ -88,14 +88,18 @@ impl Tail {
         let Some(tail) = self.of(partition) else {
             return;
         };
-        let mut tail = tail.write();
-        while tail.first <= upto {
-            let Some(entry) = tail.entries.pop_front() else {
-                break;
-            };
-            tail.bytes -= entry.size();
-            tail.first += 1;
-        }
+        let mut guard = tail.write();
+        let count = (upto + 1).saturating_sub(guard.first);
+        let count = usize::try_from(count)
+            .unwrap_or(usize::MAX)
+            .min(guard.entries.len());
+        let kept = guard.entries.split_off(count);
+        let gone = std::mem::replace(&mut guard.entries, kept);
+        guard.bytes -= gone.iter().map(|entry| entry.size()).sum::<u64>();
+        guard.first += count as u64;
+        // Freeing takes far longer than unlinking; commits of the partition must not wait for it.
+        drop(guard);
+        drop(gone);
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 pub(crate) struct NodeArguments {
     /// The configuration; cluster-config/template.toml explains every setting.
     ///
-    /// Without it the defaults hold. CONSIGN__<TABLE>__<KEY> in the environment is over both, e.g.
+    /// Without it the defaults hold. `CONSIGN__TABLE__KEY` in the environment is over both, e.g.
     /// CONSIGN__SERVER__PORT=80.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

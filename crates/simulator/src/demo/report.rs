@@ -133,8 +133,10 @@ pub struct DemoReport {
     pub lines_taken: u64,
     /// What they became.
     pub lines_taken_as: BTreeMap<String, LineShare>,
-    /// Those that did not, by reason.
-    pub lines_skipped: BTreeMap<String, LineShare>,
+    /// Those that did not: how many, by reason.
+    pub lines_skipped: BTreeMap<String, u64>,
+    /// The sum of quantity × price of those, by reason.
+    pub amounts_skipped: BTreeMap<String, String>,
     /// Money.
     pub money: Money,
     /// Products that were defined.
@@ -219,7 +221,12 @@ impl DemoReport {
             lines_skipped: account
                 .skipped_for
                 .iter()
-                .map(|(name, share)| (name.clone(), share.into()))
+                .map(|(name, share)| (name.clone(), share.lines))
+                .collect(),
+            amounts_skipped: account
+                .skipped_for
+                .iter()
+                .map(|(name, share)| (name.clone(), money(share.amount)))
                 .collect(),
             money: Money {
                 file: money(file.amount()),
@@ -268,7 +275,7 @@ impl DemoReport {
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
-        let skipped: u64 = self.lines_skipped.values().map(|share| share.lines).sum();
+        let skipped: u64 = self.lines_skipped.values().sum();
         let mut put = |line: String| writeln!(out, "{line}").expect("writing to a string");
         put(format!("Replay of {}", self.file));
         put(String::new());
@@ -290,11 +297,9 @@ impl DemoReport {
             "  skipped         {skipped:>12}        {:>14}",
             self.money.skipped
         ));
-        for (name, share) in &self.lines_skipped {
-            put(format!(
-                "    {name:<26}{:>6}      {:>14}",
-                share.lines, share.amount
-            ));
+        for ((name, lines), amount) in self.lines_skipped.iter().zip(self.amounts_skipped.values())
+        {
+            put(format!("    {name:<26}{lines:>6}      {amount:>14}"));
         }
         put(String::new());
         for line in self.happened() {

@@ -6,15 +6,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::drive::Tally;
-use super::workload::Workload;
+use super::workload::{FROM, TO, Workload};
 use crate::http::{Client, ClientError, encoded};
 
 /// Requests under way at once while seeding.
 const SEEDERS: u64 = 128;
-/// Where locations lie: a line from Cornwall to Caithness, so that distances differ.
-const FROM: (f64, f64) = (50.1, -5.3);
-const TO: (f64, f64) = (58.4, -3.1);
-
 pub(super) async fn seed(
     client: &Arc<Client>,
     workload: &Arc<Workload>,

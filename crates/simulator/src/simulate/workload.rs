@@ -5,15 +5,11 @@ use rand::{Rng, SeedableRng};
 
 use super::SimulateOptions;
 
-/// Cities that customers are drawn from: latitude, longitude, country.
-const CUSTOMERS: [(f64, f64, &str); 6] = [
-    (51.51, -0.13, "GB"),
-    (53.48, -2.24, "GB"),
-    (55.95, -3.19, "GB"),
-    (48.86, 2.35, "FR"),
-    (52.52, 13.40, "DE"),
-    (53.35, -6.26, "IE"),
-];
+/// Where locations and customers lie: along a line from Cornwall to Caithness, so that every
+/// location is the nearest of some.
+pub(super) const FROM: (f64, f64) = (50.1, -5.3);
+/// The line's other end.
+pub(super) const TO: (f64, f64) = (58.4, -3.1);
 
 /// A generator of orders.
 #[derive(Debug)]
@@ -74,7 +70,9 @@ impl Workload {
     pub(super) fn order(&self, nth: u64) -> GeneratedOrder {
         let mut random =
             SmallRng::seed_from_u64(self.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let (latitude, longitude, country) = CUSTOMERS[random.random_range(0..CUSTOMERS.len())];
+        let along = random.random::<f64>();
+        let latitude = FROM.0 + along * (TO.0 - FROM.0);
+        let longitude = FROM.1 + along * (TO.1 - FROM.1);
         let customer = random.random_range(0..1_000_000_u32);
         let mut lines = String::with_capacity(256);
         let count = if self.hot {
@@ -102,7 +100,7 @@ impl Workload {
             ));
         }
         let body = format!(
-            r#"{{"channel":"web","currency":"EUR","customer":{{"id":"c{customer}"}},"ship_to":{{"country":"{country}","latitude":{latitude},"longitude":{longitude}}},"service_level":"standard","lines":[{lines}]}}"#
+            r#"{{"channel":"web","currency":"EUR","customer":{{"id":"c{customer}"}},"ship_to":{{"country":"GB","latitude":{latitude:.4},"longitude":{longitude:.4}}},"service_level":"standard","lines":[{lines}]}}"#
         );
         GeneratedOrder {
             key: format!("{}-o{nth}", self.run),
