@@ -138,6 +138,7 @@ pub async fn simulate(
     let client = std::sync::Arc::new(Client::new(&options.target)?);
     let workload = std::sync::Arc::new(Workload::new(options));
     seed::seed(&client, &workload, &mut progress).await?;
+    settle(&client).await?;
     let cpu_before = client.metric("process_cpu_seconds_total").await?;
     let started = std::time::Instant::now();
     let tally = drive::drive(&client, &workload, options, &mut progress).await?;
@@ -150,6 +151,32 @@ pub async fn simulate(
         cpu_before.zip(cpu_after),
         oversold_units,
     ))
+}
+
+/// Waits until the server has put away what it was seeded with, as a peer's `CHECKPOINT` does: what
+/// is measured is orders, not the filling of shelves.
+async fn settle(client: &Client) -> Result<(), ClientError> {
+    const LOOK_EVERY: Duration = Duration::from_millis(250);
+    const LOOKS_MAX: u32 = 240;
+    const IDLE_CPU_SECONDS: f64 = 0.02;
+    const IDLE_LOOKS: u32 = 3;
+    let mut before = client.metric("process_cpu_seconds_total").await?;
+    let mut idle = 0;
+    for _ in 0..LOOKS_MAX {
+        if idle == IDLE_LOOKS || before.is_none() {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = client.metric("process_cpu_seconds_total").await?;
+        let used = now.zip(before).map_or(0.0, |(now, before)| now - before);
+        idle = if used <= IDLE_CPU_SECONDS {
+            idle + 1
+        } else {
+            0
+        };
+        before = now;
+    }
+    Ok(())
 }
 
 fn report(
