@@ -124,13 +124,44 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
         source,
     };
     std::fs::create_dir_all(dir).map_err(|source| io("make", dir, source))?;
+    let copied = copy_checked(backup, dir, &manifest);
+    if copied.is_err() {
+        // Half a node must not open as one, nor stand in the way of the next try.
+        for file in [JOURNAL_FILE, STATE_FILE] {
+            let path: PathBuf = dir.join(file);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io("remove", &path, source));
+                }
+                _ => {}
+            }
+        }
+    }
+    copied?;
+    Ok(manifest)
+}
+
+/// Copies both files and counts what arrived.
+fn copy_checked(backup: &Path, dir: &Path, manifest: &BackupManifest) -> Result<(), BackupError> {
+    let not_whole = |what: String| BackupError::NotABackup {
+        path: backup.to_owned(),
+        what,
+    };
+    let sync = |path: &Path| {
+        let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
+        synced.map_err(|source| BackupError::Io {
+            what: "sync",
+            path: path.to_owned(),
+            source,
+        })
+    };
     for file in [JOURNAL_FILE, STATE_FILE] {
         let to = dir.join(file);
         std::fs::copy(backup.join(file), &to)
             .map_err(|error| not_whole(format!("{file}: {error}")))?;
-        let synced = std::fs::File::open(&to).and_then(|file| file.sync_all());
-        synced.map_err(|source| io("sync", &to, source))?;
+        sync(&to)?;
     }
+    sync(dir)?;
     let (journal, state) = tally(dir)?;
     let found = (journal.rows, journal.text(), state.rows, state.text());
     let said = (
@@ -140,15 +171,11 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
         manifest.state_xxh3.clone(),
     );
     if found != said {
-        for file in [JOURNAL_FILE, STATE_FILE] {
-            let path: PathBuf = dir.join(file);
-            std::fs::remove_file(&path).map_err(|source| io("remove", &path, source))?;
-        }
         return Err(not_whole(
             "its rows do not add up to what its manifest says".to_owned(),
         ));
     }
-    Ok(manifest)
+    Ok(())
 }
 
 fn ensure_empty(dir: &Path) -> Result<(), BackupError> {

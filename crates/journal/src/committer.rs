@@ -5,6 +5,7 @@
 //! the tail in memory, and each append's `Done`. Holds: nothing is acknowledged before its sync
 //! (L2); after a failed write or sync nothing is acknowledged any more.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,8 +42,24 @@ pub(crate) struct Append {
     pub(crate) done: Done,
 }
 
-/// Runs until it is told to stop.
-pub(crate) fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
+/// Runs until it is told to stop. A panic is a failure like that of a disk; whoever still waits
+/// in the queue is answered either way.
+pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>, next_row: u64) {
+    let mut reason = "the journal is closed".to_owned();
+    if catch_unwind(AssertUnwindSafe(|| run(shared, orders, next_row))).is_err() {
+        reason = "the committer panicked".to_owned();
+        shared.fail(&reason);
+    }
+    let mut waiting = Vec::new();
+    for order in orders.try_iter() {
+        if let Order::Append(append) = order {
+            waiting.push(append);
+        }
+    }
+    refuse(&mut waiting, &reason);
+}
+
+fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
     let mut waiting: Vec<Append> = Vec::new();
     let mut buffer = Vec::new();
     loop {

@@ -124,6 +124,21 @@ pub enum OpenError {
         /// The row that holds it.
         row: u64,
     },
+    /// The two files are not of one node at one time: one was lost, swapped or brought back alone.
+    #[error(
+        "state.redb holds partition {partition} up to entry {checkpoint}, journal.redb goes on after \
+         {purged} and ends with {last}: the files do not belong together, restore a backup of both"
+    )]
+    Apart {
+        /// Whose.
+        partition: PartitionId,
+        /// The last index that the published checkpoint reflects.
+        checkpoint: u64,
+        /// The last index that the log no longer holds.
+        purged: u64,
+        /// The last index that the log holds.
+        last: u64,
+    },
     /// A row could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),

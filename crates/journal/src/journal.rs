@@ -176,6 +176,8 @@ impl Journal {
         let state = open_database(&dir, STATE_FILE, state_backend, cache_bytes)?;
         crate::format::check(&state, STATE_FILE, partitions)?;
         let found = recover(&database, partitions)?;
+        let state = StateStore::new(state);
+        ensure_together(&state, &found)?;
         let shared = Arc::new(Shared {
             database,
             tail: Tail::new(&found.purged),
@@ -196,7 +198,7 @@ impl Journal {
         let next_row = found.next_row;
         let committer = std::thread::Builder::new()
             .name("consign-commit".to_owned())
-            .spawn(move || committer::run(&theirs, &inbox, next_row))
+            .spawn(move || committer::run_to_its_end(&theirs, &inbox, next_row))
             .map_err(|source| OpenError::Directory { path: dir, source })?;
         let journal = Journal {
             shared,
@@ -205,7 +207,7 @@ impl Journal {
         };
         Ok(Recovered {
             journal: Arc::new(journal),
-            state: Arc::new(StateStore::new(state)),
+            state: Arc::new(state),
             entries: found.entries,
             time_floor: found.time_floor,
         })
@@ -398,6 +400,7 @@ fn purge_rows(
 
 struct Found {
     purged: Vec<u64>,
+    last: Vec<u64>,
     entries: Vec<(PartitionId, u64, Arc<Entry>)>,
     live: LiveRows,
     next_row: u64,
@@ -412,6 +415,7 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
     let mut last = purged.clone();
     let mut found = Found {
         purged,
+        last: last.clone(),
         entries: Vec::new(),
         live: LiveRows::default(),
         next_row: 1,
@@ -458,7 +462,25 @@ fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
         found.live.insert(key, held);
     }
     found.time_floor = time_floor;
+    found.last = last;
     Ok(found)
+}
+
+/// A checkpoint is published after its entries are durable and before they are purged. Files that
+/// say otherwise would lose what was acknowledged, or give its indexes to something else.
+fn ensure_together(state: &StateStore, found: &Found) -> Result<(), OpenError> {
+    for ((partition, purged), last) in (0..).map(PartitionId).zip(&found.purged).zip(&found.last) {
+        let checkpoint = state.checkpoint_of(partition)?;
+        if checkpoint < *purged || checkpoint > *last {
+            return Err(OpenError::Apart {
+                partition,
+                checkpoint,
+                purged: *purged,
+                last: *last,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn read_purged(

@@ -196,10 +196,10 @@ fn a_purged_log_goes_on_after_a_restart_and_keeps_its_clock() {
         append(&recovered.journal, 0, entry(nth)).expect("appends");
     }
     assert!(recovered.journal.tail_bytes() > 0);
-    recovered
-        .journal
-        .purge(&[(PartitionId(0), 4)])
-        .expect("purges");
+    let upto = [(PartitionId(0), 4)];
+    let publication = StateStore::publication(&upto);
+    recovered.state.write(&publication).expect("writes");
+    recovered.journal.purge(&upto).expect("purges");
     assert_eq!(recovered.journal.tail_bytes(), 0);
     assert_eq!(recovered.journal.first_index(PartitionId(0)), 5);
     assert!(recovered.journal.tail(PartitionId(0), 1, 10).is_empty());

@@ -63,10 +63,10 @@ impl Checkpointer {
     }
 }
 
-/// Looks at the bounds until the node closes. Runs on a thread of its own.
+/// Looks at the bounds until the node closes, at once after a start too: a node that dies often
+/// must still get ahead of its journal. Runs on a thread of its own.
 pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
     loop {
-        std::thread::sleep(LOOK_EVERY);
         let Some(node) = node.upgrade() else { return };
         let checkpointer = &node.checkpointer;
         if checkpointer.closed.load(Ordering::SeqCst) {
@@ -92,6 +92,8 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
             tracing::error!(%error, "the checkpoint failed");
         }
         node.commands.sweep();
+        drop(node);
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
