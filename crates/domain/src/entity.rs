@@ -139,6 +139,9 @@ pub trait Entity: Clone + Debug + Send + Sync + Sized + 'static {
     /// Takes the personal record in, beside the events of the same decision.
     fn apply_private(&mut self, private: &Self::Private);
 
+    /// The personal record, if there is one. It is stored beside the parts, never in them.
+    fn private(&self) -> Option<Self::Private>;
+
     /// Effects not yet confirmed, in the order in which they should leave.
     fn pending(&self) -> Vec<Self::Effect>;
 

@@ -62,8 +62,18 @@ pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>, nex
 fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
     let mut waiting: Vec<Append> = Vec::new();
     let mut buffer = Vec::new();
+    let pace = std::time::Duration::from_micros(std::env::var("PACE").ok().and_then(|v| v.parse().ok()).unwrap_or(0));
+    let group: usize = std::env::var("GROUP").ok().and_then(|v| v.parse().ok()).unwrap_or(8);
+    let mut last = Instant::now();
+    let mut entries = 0;
     loop {
+        if entries >= group {
+            let since = last.elapsed();
+            if since < pace { std::thread::sleep(pace - since); }
+        }
         let stop = gather(orders, &mut waiting);
+        last = Instant::now();
+        entries = waiting.len();
         if !waiting.is_empty() {
             buffer = commit(shared, &mut waiting, next_row, buffer);
             next_row += 1;

@@ -23,13 +23,13 @@ pub enum Table {
     Index,
     /// Entities that must be looked at after a start.
     Attention,
-    /// Remembered commands by id.
-    Commands,
-    /// Remembered commands by time.
-    CommandsByTime,
-    /// Records that left the log, by (partition, index).
+    /// Remembered commands by id, of one generation.
+    CommandsEven,
+    /// Remembered commands by id, of the generation before or after.
+    CommandsOdd,
+    /// Records that left the log, in blocks, by (partition, last index).
     History,
-    /// Where an entity's records are.
+    /// Where an entity's records are, when its head has no room for that.
     EntityHistory,
     /// Facts, such as the published checkpoint.
     Meta,
@@ -43,8 +43,8 @@ impl Table {
         Table::Private,
         Table::Index,
         Table::Attention,
-        Table::Commands,
-        Table::CommandsByTime,
+        Table::CommandsEven,
+        Table::CommandsOdd,
         Table::History,
         Table::EntityHistory,
         Table::Meta,
@@ -63,8 +63,8 @@ impl Table {
             Table::Private => "private",
             Table::Index => "index",
             Table::Attention => "attention",
-            Table::Commands => "commands",
-            Table::CommandsByTime => "commands_by_time",
+            Table::CommandsEven => "commands_even",
+            Table::CommandsOdd => "commands_odd",
             Table::History => "history",
             Table::EntityHistory => "entity_history",
             Table::Meta => "meta",
@@ -169,6 +169,23 @@ impl StateStore {
             }
         }
         slice.commit()?;
+        Ok(())
+    }
+
+    /// Deletes all rows of a table at once.
+    ///
+    /// # Errors
+    /// When the file cannot be written; then all rows are still there.
+    pub fn clear(&self, table: Table) -> Result<(), StoreError> {
+        self.try_clear(table)
+            .map_err(StoreError::redb("clear a table of the state"))
+    }
+
+    fn try_clear(&self, table: Table) -> Result<(), redb::Error> {
+        let mut clearing = self.database.begin_write()?;
+        clearing.set_quick_repair(true);
+        clearing.delete_table(table.definition())?;
+        clearing.commit()?;
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 //! a shorter journal. Never blocks a commit: it takes a snapshot of one entity at a time.
 //! Its cost follows what changed, not what is stored. One entity's rows always lie in one slice.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,21 +16,28 @@ use parking_lot::Mutex;
 use crate::erased::EntityWrites;
 use crate::node::UpkeepError;
 use crate::options::{JOURNAL_OVERRUN_MAX, NodeOptions};
-use crate::rows;
+use crate::rows::{self, BlockWriter};
 use crate::shared::{NodeInner, Stores};
-use crate::store::{Store, Table, write};
+use crate::store::{Store, Table, Write, history_key, write, write_bytes};
 use crate::types::{EntityRef, ReadError};
 
 /// Bytes of one slice, over which no further entity joins it.
-const SLICE_BYTES: usize = 16 << 20;
+const SLICE_BYTES: usize = 8 << 20;
 /// Rows of one slice that come one by one.
-const SLICE_ROWS: usize = 65_536;
+const SLICE_ROWS: usize = 16_384;
 /// Records read from the tail at once.
-const TAIL_RECORDS: usize = 2_048;
-/// Forgotten commands and history rows that one checkpoint deletes at most.
-const PRUNED_ROWS_MAX: usize = 200_000;
+const TAIL_RECORDS: usize = 1_024;
+/// Bytes of a block of history, over which no further record joins it: what a page of 32 KiB holds.
+const BLOCK_BYTES: usize = 28 << 10;
+/// Blocks of history that one checkpoint deletes at most in each partition.
+const PRUNED_BLOCKS_MAX: usize = 2_000;
 /// How often the bounds are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Looks without a commit after which a checkpoint is written although no bound is reached,
+const QUIET_LOOKS: u32 = 5;
+/// if the journal's tail has at least so many bytes.
+const QUIET_BYTES_MIN: u64 = 1 << 20;
 
 /// When checkpoints happen, and that only one does.
 pub(crate) struct Checkpointer {
@@ -66,6 +72,8 @@ impl Checkpointer {
 /// Looks at the bounds until the node closes, at once after a start too: a node that dies often
 /// must still get ahead of its journal. Runs on a thread of its own.
 pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
+    let mut seen = Vec::new();
+    let mut quiet_looks = 0;
     loop {
         let Some(node) = node.upgrade() else { return };
         let checkpointer = &node.checkpointer;
@@ -84,7 +92,13 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
         let dirty = node.dirty.load(Ordering::Relaxed);
         metrics::gauge!("consign_runtime_dirty_entities").set(dirty as f64);
         metrics::gauge!("consign_runtime_journal_tail_bytes").set(bytes as f64);
-        let due = bytes >= checkpointer.journal_bytes_max || dirty >= checkpointer.dirty_max;
+        let upto = node.applied_upto();
+        quiet_looks = if upto == seen { quiet_looks + 1 } else { 0 };
+        seen = upto;
+        // A quiet moment is the best one: what is put away now need not be put away in a peak.
+        let due = bytes >= checkpointer.journal_bytes_max
+            || dirty >= checkpointer.dirty_max
+            || (quiet_looks == QUIET_LOOKS && bytes >= QUIET_BYTES_MIN);
         if checkpointer.automatic
             && due
             && let Err(error) = node.checkpoint()
@@ -125,6 +139,7 @@ impl NodeInner {
     }
 
     fn write_checkpoint(&self, stores: &Stores) -> Result<(), UpkeepError> {
+        let started = Instant::now();
         let store = Store(Arc::clone(&stores.state));
         // Read before the states: every record up to here is in what is written below.
         let upto = self.applied_upto();
@@ -136,14 +151,14 @@ impl NodeInner {
         if upto == published {
             return Ok(());
         }
-        // History first: an entity whose records it holds may leave memory as soon as it is written.
         let records = write_history(stores, &store, &published, &upto)?;
-        for host in self.all_hosts() {
-            host.settle(&upto);
-        }
         let entities = self.write_entities(&store)?;
         self.write_commands(&store)?;
         store.publish(&upto)?;
+        // History and heads have its records now: an entity that was written may leave memory.
+        for host in self.all_hosts() {
+            host.settle(&upto);
+        }
         let purged = upto
             .iter()
             .zip(0_u16..)
@@ -157,7 +172,7 @@ impl NodeInner {
                 .is_some_and(|host| host.is_unindexed(entity))
         });
         self.prune(&store)?;
-        tracing::info!(entities, records, "checkpoint");
+        tracing::info!(entities, records, elapsed = ?started.elapsed(), "checkpoint");
         Ok(())
     }
 
@@ -210,46 +225,40 @@ impl NodeInner {
 
     /// Moves the answers of keyed commands to disk.
     fn write_commands(&self, store: &Store) -> Result<(), UpkeepError> {
-        let recent = self.commands.recent();
-        for slice in recent.chunks(SLICE_ROWS) {
-            let mut writes = Vec::with_capacity(slice.len() * 2);
-            for (id, done) in slice {
+        let generation = self.now().0.div_euclid(self.command_memory_ms.max(1));
+        let table = store.commands_of(generation)?;
+        let mut slice = Vec::new();
+        let mut writes = Vec::new();
+        for shard in self.commands.shards() {
+            let recent = self.commands.recent(shard);
+            for (id, done) in &recent {
                 let row = rows::encode_command(done).map_err(ReadError::from)?;
-                writes.push(write(Table::Commands, id.to_be_bytes().to_vec(), Some(row)));
-                let by_time = rows::command_time_key(done.recorded_at, *id);
-                writes.push(write(Table::CommandsByTime, by_time, Some(Vec::new())));
+                writes.push(write(table, id.to_be_bytes().to_vec(), Some(row)));
             }
-            store.write(&writes)?;
-            self.commands.moved(slice.iter().map(|(id, _)| *id));
+            slice.extend(recent.into_iter().map(|(id, _)| id));
+            if writes.len() >= SLICE_ROWS {
+                store.write(&std::mem::take(&mut writes))?;
+                self.commands.moved(slice.drain(..));
+            }
         }
+        store.write(&writes)?;
+        self.commands.moved(slice);
         Ok(())
     }
 
-    /// Deletes what is older than it is kept, a bounded number of rows at a time.
+    /// Deletes history that is older than it is kept, a bounded part at a time.
     fn prune(&self, store: &Store) -> Result<(), UpkeepError> {
         let now = self.now();
-        let oldest =
-            rows::command_time_key(now.plus_millis(self.command_memory_ms.saturating_neg()), 0);
-        let mut writes = Vec::new();
-        store.each_command_before(&oldest, &mut |key| {
-            writes.push(write(Table::CommandsByTime, key.to_vec(), None));
-            if let Some(id) = key.last_chunk::<16>() {
-                writes.push(write(Table::Commands, id.to_vec(), None));
-            }
-            writes.len() < PRUNED_ROWS_MAX
-        })?;
-        for slice in writes.chunks(SLICE_ROWS) {
-            store.write(slice)?;
-        }
         let before = now.plus_millis(self.checkpointer.history_retention_ms.saturating_neg());
         for partition in 0..self.partitions {
-            store.prune_history(PartitionId(partition), before, PRUNED_ROWS_MAX)?;
+            store.prune_history(PartitionId(partition), before, PRUNED_BLOCKS_MAX)?;
         }
         Ok(())
     }
 }
 
-/// Moves records from the tail into history, and lists them by entity.
+/// Moves records from the tail into blocks of history. A block never lies across the published
+/// index, so that what a checkpoint leaves behind that does not end can be deleted by the next.
 fn write_history(
     stores: &Stores,
     store: &Store,
@@ -257,47 +266,63 @@ fn write_history(
     upto: &[u64],
 ) -> Result<usize, UpkeepError> {
     let mut total = 0;
-    let mut by_entity: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
+    let mut slice = Slice::default();
     for ((from, upto), partition) in published.iter().zip(upto).zip(0_u16..) {
+        let partition = PartitionId(partition);
+        for left_behind in store.unpublished_history(partition, *from)? {
+            slice.push(left_behind);
+        }
+        let mut block = BlockWriter::default();
         let mut next = from + 1;
         while next <= *upto {
-            let records = stores
-                .journal
-                .tail(PartitionId(partition), next, TAIL_RECORDS);
             let before = next;
-            let mut rows = Vec::with_capacity(records.len());
-            for (index, entry) in records {
+            for (index, entry) in stores.journal.tail(partition, next, TAIL_RECORDS) {
                 if index != next || index > *upto {
                     break;
                 }
-                rows.push((index, rows::encode_history(&entry.entity, &entry.body)));
-                by_entity
-                    .entry(entry.entity.to_vec())
-                    .or_default()
-                    .push(index);
+                block.push(index, &entry.entity, &entry.body);
                 next += 1;
+                if block.len() >= BLOCK_BYTES {
+                    slice.push_block(partition, &mut block);
+                }
             }
             if next == before {
-                let what = format!("record {next} of partition {partition} is not in the tail");
+                let what = format!("record {next} of {partition} is not in the tail");
                 return Err(UpkeepError::Read(ReadError::Decode(what)));
             }
-            total += rows.len();
-            store.write_history(PartitionId(partition), rows)?;
+            if slice.bytes >= SLICE_BYTES {
+                store.write(&slice.take())?;
+            }
         }
+        slice.push_block(partition, &mut block);
+        total += usize::try_from(upto - from).unwrap_or(usize::MAX);
     }
-    let mut writes = Vec::new();
-    for (entity, indexes) in by_entity {
-        let mut key = rows::parts_prefix(&entity);
-        key.extend_from_slice(&indexes.first().copied().unwrap_or(0).to_be_bytes());
-        writes.push(write(
-            Table::EntityHistory,
-            key,
-            Some(rows::encode_indexes(&indexes)),
-        ));
-        if writes.len() >= SLICE_ROWS {
-            store.write(&std::mem::take(&mut writes))?;
-        }
-    }
-    store.write(&writes)?;
+    store.write(&slice.take())?;
     Ok(total)
+}
+
+/// Rows to be written together.
+#[derive(Debug, Default)]
+struct Slice {
+    writes: Vec<Write>,
+    bytes: usize,
+}
+
+impl Slice {
+    fn push(&mut self, write: Write) {
+        self.bytes += write_bytes(&write);
+        self.writes.push(write);
+    }
+
+    fn push_block(&mut self, partition: PartitionId, block: &mut BlockWriter) {
+        if let Some((last, row)) = block.take() {
+            let key = history_key(partition, last);
+            self.push(write(Table::History, key, Some(row)));
+        }
+    }
+
+    fn take(&mut self) -> Vec<Write> {
+        self.bytes = 0;
+        std::mem::take(&mut self.writes)
+    }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::types::{CommandKey, EntityRef, KeyReused, ReadError, Remembered};
 
-const SHARDS: usize = 64;
+const SHARD_BITS: u32 = 6;
 /// How long a claimed key waits for its command.
 const CLAIM_MAX: Duration = Duration::from_secs(60);
 
@@ -53,7 +53,7 @@ pub(crate) enum KeyError {
 
 impl Default for Commands {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..1 << SHARD_BITS).map(|_| Mutex::default()).collect();
         Self {
             shards,
             moves: AtomicU64::new(0),
@@ -63,8 +63,8 @@ impl Default for Commands {
 
 impl Commands {
     fn shard(&self, id: u128) -> &Mutex<Shard> {
-        let bits = u64::try_from(id & u128::from(u64::MAX)).unwrap_or_default();
-        &self.shards[usize::try_from(bits % SHARDS as u64).unwrap_or_default()]
+        // By the highest bits: a shard is a range of ids, which lie side by side on disk.
+        &self.shards[usize::try_from(id >> (u128::BITS - SHARD_BITS)).unwrap_or_default()]
     }
 
     /// Brings the key into use for `candidate`, unless it has gone elsewhere before; says where it
@@ -149,18 +149,20 @@ impl Commands {
         shard.recent.insert(id, remembered);
     }
 
-    /// All answers since the last checkpoint, by id.
-    pub(crate) fn recent(&self) -> Vec<(u128, Remembered)> {
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            all.extend(
-                shard
-                    .lock()
-                    .recent
-                    .iter()
-                    .map(|(id, done)| (*id, done.clone())),
-            );
-        }
+    /// The shards, each a range of ids, rising.
+    pub(crate) fn shards(&self) -> std::ops::Range<usize> {
+        0..self.shards.len()
+    }
+
+    /// All answers of a shard since the last checkpoint, by id.
+    pub(crate) fn recent(&self, shard: usize) -> Vec<(u128, Remembered)> {
+        let shard = self.shards[shard].lock();
+        let mut all: Vec<_> = shard
+            .recent
+            .iter()
+            .map(|(id, done)| (*id, done.clone()))
+            .collect();
+        drop(shard);
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
@@ -317,7 +319,7 @@ mod tests {
     fn answers_are_found_in_memory_and_on_disk() {
         let commands = Commands::default();
         commands.record(KEY.id, answer("a"));
-        assert_eq!(commands.recent(), vec![(KEY.id, answer("a"))]);
+        assert_eq!(commands.recent(0), vec![(KEY.id, answer("a"))]);
         commands.moved([KEY.id]);
         assert_eq!(commands.remembered(KEY.id, &nothing).expect("read"), None);
         let disk = |_| Ok(Some(answer("a")));

@@ -17,6 +17,9 @@ use crate::store::{Store, Table, Write, write, write_bytes};
 use crate::supervision::Supervisor;
 use crate::types::{EntityRef, Peer, ReadError, Remembered};
 
+/// Records that a head lists at most.
+const HEAD_RECORDS_MAX: usize = 64;
+
 /// What a checkpoint writes of one entity.
 pub(crate) struct EntityWrites {
     pub(crate) entity: EntityRef,
@@ -56,7 +59,7 @@ pub(crate) trait AnyHost: Send + Sync {
     -> Result<Option<EntityWrites>, ReadError>;
     /// What was taken is on disk; says whether the entity has not changed meanwhile.
     fn written(&self, entity: &EntityRef, bytes: usize) -> bool;
-    /// History holds all records up to `upto`, by partition.
+    /// History and heads have all records up to `upto`, by partition.
     fn settle(&self, upto: &[u64]);
     fn index_rows(&self, entity: &EntityRef) -> Option<Vec<Row>>;
     fn is_unindexed(&self, entity: &EntityRef) -> bool;
@@ -282,11 +285,13 @@ impl<E: Entity> AnyHost for HostInner<E> {
         } else if old.attention {
             writes.push(write(Table::Attention, key.clone(), None));
         }
+        let records = list_records(&key, &old, &changed.recent, &mut writes)?;
         let head = Head {
             index: changed.index,
             version: changed.state.version(),
             index_keys,
             attention: attention.is_some(),
+            records,
         };
         writes.push(write(Table::Heads, key, Some(codec::encode(&head)?)));
         let bytes = writes.iter().map(write_bytes).sum();
@@ -361,6 +366,28 @@ impl<E: Entity> HostInner<E> {
         }
         Ok(())
     }
+}
+
+/// Adds an entity's `recent` records to those that its head lists; a full list becomes a row of
+/// its own. Gives the head's new list.
+fn list_records(
+    owner: &[u8],
+    old: &Head,
+    recent: &[u64],
+    writes: &mut Vec<Write>,
+) -> Result<Vec<u8>, ReadError> {
+    // What the old head reflects, it lists, or a row does.
+    let new = recent.iter().filter(|index| **index > old.index);
+    let mut list = rows::decode_indexes(&old.records)?;
+    list.extend(new);
+    let row = rows::encode_indexes(&list);
+    if list.len() <= HEAD_RECORDS_MAX {
+        return Ok(row);
+    }
+    let mut key = rows::parts_prefix(owner);
+    key.extend_from_slice(&list[0].to_be_bytes());
+    writes.push(write(Table::EntityHistory, key, Some(row)));
+    Ok(Vec::new())
 }
 
 /// Adds what turns an entity's `old` index rows into `rows`; gives the new keys.

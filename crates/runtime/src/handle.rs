@@ -205,21 +205,16 @@ impl<E: Entity> Host<E> {
     /// # Errors
     /// `Expired` when history no longer reaches back, else when the store cannot be read.
     pub fn read_at(&self, id: &E::Id, version: u64) -> Result<Option<E>, ReadError> {
-        if self.read(id)?.is_none_or(|now| now.version() < version) {
+        let Some(now) = self.read(id)?.filter(|now| now.version() >= version) else {
             return Ok(None);
-        }
+        };
         let mut state = E::empty(id.clone());
         self.0.each_event(id, 0, &mut |happened| {
             state.apply(&happened.event, &happened.stamp);
             happened.version < version
         })?;
-        if let Some(private) = self
-            .0
-            .node
-            .store()?
-            .private(&EntityRef::of::<E>(id).to_bytes())?
-        {
-            state.apply_private(&codec::decode(&private)?);
+        if let Some(private) = now.private() {
+            state.apply_private(&private);
         }
         Ok(Some(state))
     }

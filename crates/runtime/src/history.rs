@@ -1,14 +1,14 @@
 //! An entity's own history: its records one after another, from history and the journal's tail.
 //!
-//! In: an entity and a version. Out: its events after that version. The rows that list an entity's
-//! records are one per checkpoint, rising; within them the wanted record is found by halving.
+//! In: an entity and a version. Out: its events after that version. Its head lists its latest
+//! records, rows of their own those before; within them the wanted record is found by halving.
 
 use consign_domain::entity::Entity;
 use consign_journal::PartitionId;
 
 use crate::codec::{self, Record};
 use crate::host::HostInner;
-use crate::rows::decode_indexes;
+use crate::rows::{Head, decode_indexes};
 use crate::types::{EntityRef, Happened, ReadError};
 
 impl<E: Entity> HostInner<E> {
@@ -25,9 +25,15 @@ impl<E: Entity> HostInner<E> {
         let recent = self.warm.recent(id);
         let mut lists = Vec::new();
         let mut wrong = None;
-        self.node
-            .store()?
-            .each_history_list(&entity.to_bytes(), &mut |row| {
+        let store = self.node.store()?;
+        let entity = entity.to_bytes();
+        if let Some(head) = store.head(&entity)? {
+            let head: Head = codec::decode(&head)?;
+            lists.push(decode_indexes(&head.records)?);
+        }
+        // After the head: a list that moves from there to a row meanwhile is then seen twice.
+        store
+            .each_history_list(&entity, &mut |row| {
                 match decode_indexes(row) {
                     Ok(list) => lists.push(list),
                     Err(error) => wrong = Some(error),

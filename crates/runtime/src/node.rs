@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use crate::admission::Permit;
 use crate::options::NodeOptions;
 use crate::recovery::NodeBuilder;
-use crate::rows;
 use crate::shared::{NodeInner, SHUT_DOWN};
 use crate::store::Store;
 use crate::types::{
@@ -164,18 +163,15 @@ impl Node {
         let mut records = Vec::new();
         let mut next = from.max(1);
         if next < stores.journal.first_index(partition) {
-            for (index, row) in
-                Store(Arc::clone(&stores.state)).history_from(partition, next, max)?
-            {
-                if index != next {
+            for kept in Store(Arc::clone(&stores.state)).history_from(partition, next, max)? {
+                if kept.index != next {
                     break;
                 }
-                let (entity, body) = rows::decode_history(&row)?;
                 records.push(StoredRecord {
                     partition,
-                    index,
-                    entity,
-                    body,
+                    index: kept.index,
+                    entity: kept.entity,
+                    body: kept.body,
                 });
                 next += 1;
             }
@@ -228,7 +224,7 @@ impl Node {
         let in_history = Store(Arc::clone(&stores.state)).history_from(partition, 0, 1);
         match in_history
             .ok()
-            .and_then(|rows| rows.first().map(|(index, _)| *index))
+            .and_then(|records| records.first().map(|record| record.index))
         {
             Some(index) => index,
             None => stores.journal.first_index(partition),

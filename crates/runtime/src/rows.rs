@@ -21,6 +21,23 @@ pub(crate) struct Head {
     pub(crate) index_keys: Vec<Vec<u8>>,
     /// Whether it has an attention row.
     pub(crate) attention: bool,
+    /// Its records that `EntityHistory` does not list, as [`encode_indexes`] writes them.
+    pub(crate) records: Vec<u8>,
+}
+
+/// What is kept of a record: everything but its personal part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptRecord {
+    pub(crate) index: u64,
+    pub(crate) entity: Bytes,
+    pub(crate) body: Bytes,
+}
+
+/// Records of one partition, one after another, as one row of history.
+#[derive(Debug, Default)]
+pub(crate) struct BlockWriter {
+    last: u64,
+    row: Vec<u8>,
 }
 
 /// Why an entity must be looked at after a start.
@@ -102,24 +119,58 @@ pub(crate) fn decode_command(row: &[u8]) -> Result<Remembered, ReadError> {
     })
 }
 
-/// Commands in the order in which they are forgotten.
-pub(crate) fn command_time_key(at: Timestamp, id: u128) -> Vec<u8> {
-    let mut key = Vec::with_capacity(24);
-    // The sign bit is flipped, so that moments before 1970 sort first.
-    key.extend_from_slice(&(at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
-    key.extend_from_slice(&id.to_be_bytes());
-    key
+impl BlockWriter {
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.row.len()
+    }
+
+    /// Adds the next record of the partition.
+    pub(crate) fn push(&mut self, index: u64, entity: &[u8], body: &[u8]) {
+        if self.row.is_empty() {
+            self.row.extend_from_slice(&index.to_be_bytes());
+        }
+        self.last = index;
+        let short = u16::try_from(entity.len()).expect("ids are bounded to far less than 64 KiB");
+        let long = u32::try_from(body.len()).expect("entries are bounded to far less than 4 GiB");
+        self.row.extend_from_slice(&short.to_be_bytes());
+        self.row.extend_from_slice(&long.to_be_bytes());
+        self.row.extend_from_slice(entity);
+        self.row.extend_from_slice(body);
+    }
+
+    /// The last index and the row, if there is any record; begins anew.
+    pub(crate) fn take(&mut self) -> Option<(u64, Vec<u8>)> {
+        (!self.row.is_empty()).then(|| (self.last, std::mem::take(&mut self.row)))
+    }
 }
 
-/// A record without its personal part, as history keeps it.
-pub(crate) fn encode_history(entity: &[u8], body: &[u8]) -> Vec<u8> {
-    encode_index(entity, body)
-}
-
-/// Entity and body of a kept record.
-pub(crate) fn decode_history(row: &[u8]) -> Result<(Bytes, Bytes), ReadError> {
-    let (entity, body) = decode_index(row)?;
-    Ok((Bytes::copy_from_slice(entity), Bytes::copy_from_slice(body)))
+/// The records of a block from index `from` on.
+pub(crate) fn decode_block(row: Vec<u8>, from: u64) -> Result<Vec<KeptRecord>, ReadError> {
+    let wrong = || ReadError::Decode("a block of history is damaged".to_owned());
+    let mut rest = Bytes::from(row);
+    let mut take = |count: usize| {
+        (rest.len() >= count)
+            .then(|| rest.split_to(count))
+            .ok_or_else(wrong)
+    };
+    let number = |bytes: Bytes| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let size = |bytes: Bytes| usize::try_from(number(bytes)).map_err(|_| wrong());
+    let mut index = number(take(8)?);
+    let mut records = Vec::new();
+    while let Ok(short) = take(2) {
+        let (short, long) = (size(short)?, size(take(4)?)?);
+        let (entity, body) = (take(short)?, take(long)?);
+        if index >= from {
+            records.push(KeptRecord {
+                index,
+                entity,
+                body,
+            });
+        }
+        index += 1;
+    }
+    Ok(records)
 }
 
 /// Record indexes, rising: differences as little-endian base-128 numbers.
@@ -182,6 +233,7 @@ mod tests {
             let _ = decode_indexes(&row);
             let _ = decode_index(&row);
             let _ = decode_command(&row);
+            let _ = decode_block(row, 0);
         }
     }
 
@@ -194,6 +246,7 @@ mod tests {
             version: 5,
             index_keys: vec![vec![1, 2]],
             attention: true,
+            records: encode_indexes(&[7, 300]),
         };
         let bytes = codec::encode(&head).expect("encodes");
         assert_eq!(hex(&bytes), include_str!("../golden/head-v1.hex").trim());
@@ -208,6 +261,25 @@ mod tests {
         let bytes = encode_command(&done).expect("encodes");
         assert_eq!(hex(&bytes), include_str!("../golden/command-v1.hex").trim());
         assert_eq!(decode_command(&bytes).expect("decodes"), done);
+    }
+
+    #[test]
+    fn a_block_gives_its_records_back_and_one_cut_off_is_refused() {
+        let mut block = BlockWriter::default();
+        assert_eq!(block.take(), None);
+        for index in 7..10_u64 {
+            block.push(index, b"\x01A", format!("body {index}").as_bytes());
+        }
+        let (last, row) = block.take().expect("records");
+        assert_eq!(last, 9);
+        let kept = |index: u64| KeptRecord {
+            index,
+            entity: Bytes::from_static(b"\x01A"),
+            body: Bytes::from(format!("body {index}")),
+        };
+        assert_eq!(decode_block(row.clone(), 0).expect("decodes"), vec![kept(7), kept(8), kept(9)]);
+        assert_eq!(decode_block(row.clone(), 9).expect("decodes"), vec![kept(9)]);
+        assert!(decode_block(row[..row.len() - 1].to_vec(), 0).is_err());
     }
 
     #[test]

@@ -199,12 +199,14 @@ impl NodeInner {
 
     /// A command's answer on disk, unless it is too old to count.
     pub(crate) fn command_on_disk(&self, id: u128) -> Result<Option<Remembered>, ReadError> {
-        let Some(row) = self.store()?.command(id)? else {
-            return Ok(None);
-        };
-        let remembered = rows::decode_command(&row)?;
-        let forgotten = remembered.recorded_at.plus_millis(self.command_memory_ms) < self.now();
-        Ok((!forgotten).then_some(remembered))
+        let forgotten = self.now().plus_millis(self.command_memory_ms.saturating_neg());
+        for row in self.store()?.commands(id)? {
+            let remembered = rows::decode_command(&row)?;
+            if remembered.recorded_at >= forgotten {
+                return Ok(Some(remembered));
+            }
+        }
+        Ok(None)
     }
 
     /// A record, wherever it is.
@@ -223,7 +225,7 @@ impl NodeInner {
         }
         // Purged from the tail means that history has it.
         match Store(Arc::clone(&stores.state)).history(partition, index)? {
-            Some(row) => rows::decode_history(&row),
+            Some(record) => Ok((record.entity, record.body)),
             None => Err(ReadError::Expired),
         }
     }

@@ -11,7 +11,7 @@ use consign_journal::{PartitionId, StateStore, StoreError};
 
 use crate::codec;
 use crate::node::UpkeepError;
-use crate::rows;
+use crate::rows::{self, KeptRecord};
 use crate::shared::Stores;
 use crate::types::ReadError;
 
@@ -19,6 +19,10 @@ pub(crate) use consign_journal::{Table, Write};
 
 /// Rows read at once on a walk.
 const WALK_ROWS: usize = 512;
+/// Blocks of history read at once.
+const BLOCKS_AT_ONCE: usize = 4;
+/// The generation of commands that was written last.
+const COMMAND_GENERATION: &[u8] = b"command generation";
 
 /// The rows of entities, commands, index and history.
 #[derive(Clone, Debug)]
@@ -52,8 +56,32 @@ impl Store {
         Ok(self.0.get(Table::Private, entity)?)
     }
 
-    pub(crate) fn command(&self, id: u128) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.0.get(Table::Commands, &id.to_be_bytes())?)
+    /// The commands with an id, of either generation: one that was forgotten may lie in the other.
+    pub(crate) fn commands(&self, id: u128) -> Result<impl Iterator<Item = Vec<u8>>, ReadError> {
+        let (moment, id) = (self.0.rows()?, id.to_be_bytes());
+        let even = moment.get(Table::CommandsEven, &id)?;
+        Ok(even.into_iter().chain(moment.get(Table::CommandsOdd, &id)?))
+    }
+
+    /// The table for commands of a generation. Commands of the one before stay; older ones, which
+    /// are past their time, are deleted.
+    pub(crate) fn commands_of(&self, generation: i64) -> Result<Table, ReadError> {
+        let table = |generation: i64| match generation.rem_euclid(2) {
+            0 => Table::CommandsEven,
+            _ => Table::CommandsOdd,
+        };
+        let last = self.0.get(Table::Meta, COMMAND_GENERATION)?;
+        let last = last.and_then(|bytes| bytes.first_chunk().copied());
+        let last = last.map_or(i64::MIN, i64::from_be_bytes);
+        if generation > last {
+            self.0.clear(table(generation))?;
+            if generation.saturating_sub(1) > last {
+                self.0.clear(table(generation - 1))?;
+            }
+            let now = generation.to_be_bytes().to_vec();
+            self.write(&[write(Table::Meta, COMMAND_GENERATION.to_vec(), Some(now))])?;
+        }
+        Ok(table(generation.max(last)))
     }
 
     pub(crate) fn index_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
@@ -90,20 +118,9 @@ impl Store {
             Table::Attention,
             (Bound::Unbounded, Bound::Unbounded),
             false,
+            WALK_ROWS,
             visit,
         )
-    }
-
-    /// Commands that were done before the moment in `key`.
-    pub(crate) fn each_command_before(
-        &self,
-        key: &[u8],
-        visit: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), ReadError> {
-        let bounds = (Bound::Unbounded, Bound::Excluded(key));
-        self.walk(Table::CommandsByTime, bounds, false, &mut |key, _| {
-            visit(key)
-        })
     }
 
     pub(crate) fn scan_index(
@@ -113,15 +130,17 @@ impl Store {
         visit: Visit<'_>,
     ) -> Result<(), ReadError> {
         let bounds = (bounds.0.map(Vec::as_slice), bounds.1.map(Vec::as_slice));
-        self.walk(Table::Index, bounds, reverse, visit)
+        self.walk(Table::Index, bounds, reverse, WALK_ROWS, visit)
     }
 
+    /// A record that history holds.
     pub(crate) fn history(
         &self,
         partition: PartitionId,
         index: u64,
-    ) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.0.get(Table::History, &history_key(partition, index))?)
+    ) -> Result<Option<KeptRecord>, ReadError> {
+        let found = self.history_from(partition, index, 1)?.into_iter().next();
+        Ok(found.filter(|record| record.index == index))
     }
 
     /// Up to `max` records that history holds, from `from` on.
@@ -130,26 +149,48 @@ impl Store {
         partition: PartitionId,
         from: u64,
         max: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, ReadError> {
-        let (first, last) = (
-            history_key(partition, from),
-            history_key(partition, u64::MAX),
-        );
+    ) -> Result<Vec<KeptRecord>, ReadError> {
+        let mut records = Vec::new();
+        let mut wrong = None;
+        self.each_block(partition, from, &mut |_, block| {
+            match rows::decode_block(block.to_vec(), from) {
+                Ok(of_block) => records.extend(of_block),
+                Err(error) => wrong = Some(error),
+            }
+            wrong.is_none() && records.len() < max
+        })?;
+        records.truncate(max);
+        wrong.map_or(Ok(records), Err)
+    }
+
+    /// The blocks that hold records from `from` on, by the key of their row.
+    fn each_block(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        visit: Visit<'_>,
+    ) -> Result<(), ReadError> {
+        let first = history_key(partition, from);
+        let last = history_key(partition, u64::MAX);
         let bounds = (
             Bound::Included(first.as_slice()),
             Bound::Included(last.as_slice()),
         );
-        let rows = self
-            .0
-            .scan(Table::History, bounds.0, bounds.1, false, max)?;
-        let index = |key: &[u8]| {
-            key.last_chunk::<8>()
-                .map_or(0, |bytes| u64::from_be_bytes(*bytes))
-        };
-        Ok(rows
-            .into_iter()
-            .map(|(key, row)| (index(&key), row))
-            .collect())
+        self.walk(Table::History, bounds, false, BLOCKS_AT_ONCE, visit)
+    }
+
+    /// Rows that delete what a checkpoint that did not end left behind `published`.
+    pub(crate) fn unpublished_history(
+        &self,
+        partition: PartitionId,
+        published: u64,
+    ) -> Result<Vec<Write>, ReadError> {
+        let mut writes = Vec::new();
+        self.each_block(partition, published + 1, &mut |key, _| {
+            writes.push(write(Table::History, key.to_vec(), None));
+            true
+        })?;
+        Ok(writes)
     }
 
     /// Writes a slice: all of it or nothing.
@@ -159,15 +200,6 @@ impl Store {
         } else {
             self.0.write(writes)
         }
-    }
-
-    pub(crate) fn write_history(
-        &self,
-        partition: PartitionId,
-        records: Vec<(u64, Vec<u8>)>,
-    ) -> Result<(), StoreError> {
-        let row = |(index, row)| write(Table::History, history_key(partition, index), Some(row));
-        self.write(&records.into_iter().map(row).collect::<Vec<_>>())
     }
 
     /// From here on the state reflects every record up to these indexes, by partition.
@@ -183,30 +215,27 @@ impl Store {
         Ok(self.0.checkpoint_of(partition)?)
     }
 
-    /// Deletes at most `max` records of a partition that were written before a moment.
+    /// Deletes at most `max` blocks of a partition whose records were all written before a moment.
     pub(crate) fn prune_history(
         &self,
         partition: PartitionId,
         before: Timestamp,
         max: usize,
     ) -> Result<(), UpkeepError> {
-        let mut deleted = 0;
-        while deleted < max {
-            let rows = self.history_from(partition, 0, WALK_ROWS)?;
-            let mut writes = Vec::new();
-            for (index, row) in &rows {
-                let (_, body) = rows::decode_index(row)?;
-                if codec::first_recorded_at(body).map_err(ReadError::from)? >= before {
-                    break;
-                }
-                writes.push(write(Table::History, history_key(partition, *index), None));
+        let mut writes = Vec::new();
+        let mut wrong = None;
+        self.each_block(partition, 0, &mut |key, block| {
+            match is_older(block, before) {
+                Ok(true) => writes.push(write(Table::History, key.to_vec(), None)),
+                Ok(false) => return false,
+                Err(error) => wrong = Some(error),
             }
-            self.write(&writes)?;
-            deleted += writes.len();
-            if writes.len() < WALK_ROWS {
-                break;
-            }
+            wrong.is_none() && writes.len() < max
+        })?;
+        if let Some(error) = wrong {
+            return Err(error.into());
         }
+        self.write(&writes)?;
         Ok(())
     }
 
@@ -216,6 +245,7 @@ impl Store {
             table,
             (Bound::Included(prefix), Bound::Excluded(&end)),
             false,
+            WALK_ROWS,
             visit,
         )
     }
@@ -226,6 +256,7 @@ impl Store {
         table: Table,
         (from, to): (Bound<&[u8]>, Bound<&[u8]>),
         reverse: bool,
+        at_once: usize,
         visit: Visit<'_>,
     ) -> Result<(), ReadError> {
         let moment = self.0.rows()?;
@@ -235,13 +266,13 @@ impl Store {
                 from.as_ref().map(Vec::as_slice),
                 to.as_ref().map(Vec::as_slice),
             );
-            let found = moment.scan(table, bounds.0, bounds.1, reverse, WALK_ROWS)?;
+            let found = moment.scan(table, bounds.0, bounds.1, reverse, at_once)?;
             for (key, value) in &found {
                 if !visit(key, value) {
                     return Ok(());
                 }
             }
-            let full = found.len() == WALK_ROWS;
+            let full = found.len() == at_once;
             match found.into_iter().next_back() {
                 Some((last, _)) if full && reverse => to = Bound::Excluded(last),
                 Some((last, _)) if full => from = Bound::Excluded(last),
@@ -251,7 +282,16 @@ impl Store {
     }
 }
 
-fn history_key(PartitionId(partition): PartitionId, index: u64) -> Vec<u8> {
+/// Whether all records of a block were written before a moment.
+fn is_older(block: &[u8], before: Timestamp) -> Result<bool, ReadError> {
+    match rows::decode_block(block.to_vec(), 0)?.last() {
+        Some(record) => Ok(codec::first_recorded_at(&record.body)? < before),
+        None => Ok(true),
+    }
+}
+
+/// The key of the block that ends with `index`.
+pub(crate) fn history_key(PartitionId(partition): PartitionId, index: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(10);
     key.extend_from_slice(&partition.to_be_bytes());
     key.extend_from_slice(&index.to_be_bytes());

@@ -30,6 +30,8 @@ pub(crate) struct Changed<E: Entity> {
     pub(crate) index: u64,
     pub(crate) parts: BTreeSet<E::PartKey>,
     pub(crate) private: Option<Bytes>,
+    /// Its records that [`Warm::settle`] has not seen in its head, rising.
+    pub(crate) recent: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ struct Entry<E: Entity> {
     unwritten: Option<Unwritten<E>>,
     /// A checkpoint is writing it.
     writing: bool,
-    /// Its records that history does not hold yet.
+    /// Its records that its head on disk does not list yet, or history does not hold yet.
     recent: Vec<u64>,
     /// Looked at since eviction last came by.
     used: bool,
@@ -264,7 +266,7 @@ impl<E: Entity> Warm<E> {
             .is_some_and(|entry| entry.unindexed)
     }
 
-    /// Its records that history does not hold yet, rising.
+    /// Its newest records, rising; a checkpoint may have listed some of them already.
     pub(crate) fn recent(&self, id: &E::Id) -> Vec<u64> {
         let shard = self.shard(id).lock();
         shard
@@ -299,6 +301,7 @@ impl<E: Entity> Warm<E> {
             index: entry.index,
             parts,
             private,
+            recent: entry.recent.clone(),
         })
     }
 
@@ -325,7 +328,7 @@ impl<E: Entity> Warm<E> {
         clean
     }
 
-    /// History holds all records up to `upto` by partition: lets go of what the disk has.
+    /// History and heads have all records up to `upto` by partition: lets go of what the disk has.
     pub(crate) fn settle(&self, upto_of: impl Fn(&E::Id) -> u64) {
         for shard in &self.shards {
             let shard = &mut *shard.lock();

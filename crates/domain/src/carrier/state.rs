@@ -273,6 +273,10 @@ impl Entity for Carrier {
 
     fn apply_private(&mut self, (): &()) {}
 
+    fn private(&self) -> Option<()> {
+        None
+    }
+
     fn pending(&self) -> Vec<NoEffect> {
         Vec::new()
     }

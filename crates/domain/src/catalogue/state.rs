@@ -224,6 +224,10 @@ impl Entity for Catalogue {
 
     fn apply_private(&mut self, (): &()) {}
 
+    fn private(&self) -> Option<()> {
+        None
+    }
+
     fn pending(&self) -> Vec<NoEffect> {
         Vec::new()
     }

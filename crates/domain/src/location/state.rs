@@ -215,6 +215,10 @@ impl Entity for Location {
 
     fn apply_private(&mut self, (): &()) {}
 
+    fn private(&self) -> Option<()> {
+        None
+    }
+
     fn pending(&self) -> Vec<LocationEffect> {
         let displaced = self
             .displaced

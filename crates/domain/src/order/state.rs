@@ -198,8 +198,6 @@ impl Order {
 pub enum OrderPartKey {
     /// Everything but what is personal.
     Body,
-    /// The personal record.
-    Personal,
 }
 
 /// A stored part of an order.
@@ -207,8 +205,6 @@ pub enum OrderPartKey {
 pub enum OrderPart {
     /// Everything but what is personal.
     Body(Box<Order>),
-    /// The personal record.
-    Personal(Arc<PersonalData>),
 }
 
 impl Entity for Order {
@@ -282,6 +278,10 @@ impl Entity for Order {
         self.personal = Some(Arc::new(private.clone()));
     }
 
+    fn private(&self) -> Option<PersonalData> {
+        self.personal.as_deref().cloned()
+    }
+
     fn pending(&self) -> Vec<OrderEffect> {
         pending::effects(self)
     }
@@ -302,18 +302,8 @@ impl Entity for Order {
         pending::settled(self)
     }
 
-    fn touched_parts(&self, event: &OrderEvent, parts: &mut Vec<OrderPartKey>) {
+    fn touched_parts(&self, _: &OrderEvent, parts: &mut Vec<OrderPartKey>) {
         parts.push(OrderPartKey::Body);
-        let personal = match event {
-            OrderEvent::Placed { .. }
-            | OrderEvent::AddressSet { .. }
-            | OrderEvent::PersonalDataErased => true,
-            OrderEvent::Tracked { signed, .. } => *signed,
-            _ => false,
-        };
-        if personal {
-            parts.push(OrderPartKey::Personal);
-        }
     }
 
     fn part(&self, key: &OrderPartKey) -> Option<OrderPart> {
@@ -324,22 +314,11 @@ impl Entity for Order {
                     ..self.clone()
                 }))
             }),
-            OrderPartKey::Personal => self.personal.clone().map(OrderPart::Personal),
         }
     }
 
     fn assemble(id: OrderId, parts: Vec<(OrderPartKey, OrderPart)>) -> Self {
-        let mut order = Order::empty(id);
-        let mut personal = None;
-        for (_, part) in parts {
-            match part {
-                OrderPart::Body(body) => order = *body,
-                OrderPart::Personal(record) => personal = Some(record),
-            }
-        }
-        if personal.is_some() {
-            order.personal = personal;
-        }
-        order
+        let body = parts.into_iter().map(|(_, OrderPart::Body(body))| *body);
+        body.last().unwrap_or_else(|| Order::empty(id))
     }
 }

@@ -197,6 +197,9 @@ impl Entity for Counter {
     fn apply_private(&mut self, private: &String) {
         self.name = Some(private.clone());
     }
+    fn private(&self) -> Option<String> {
+        self.name.clone()
+    }
     fn pending(&self) -> Vec<Ping> {
         let ping = |(number, to): (&u64, &String)| Ping {
             to: to.clone(),
