@@ -87,6 +87,7 @@ fn inputs(locations: u32) -> Inputs {
         split: SplitPolicy::Allow,
         lines: (0..4).map(line).collect(),
         candidates: (0..locations).map(candidate).collect(),
+        without_stock: Vec::new(),
         // Nobody has all, so that a split must be found.
         available: (0..4 * locations)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 29) & 3)

@@ -162,8 +162,9 @@ pub trait Entity: Clone + Debug + Send + Sync + Sized + 'static {
         !self.has_pending()
     }
 
-    /// The parts that `event` changes, pushed to `parts`. May name too many, never too few.
-    fn touched_parts(&self, event: &Self::Event, parts: &mut Vec<Self::PartKey>);
+    /// The parts that `event` changes, whatever the state, pushed to `parts`. May name too many,
+    /// never too few.
+    fn touched_parts(event: &Self::Event, parts: &mut Vec<Self::PartKey>);
 
     /// The part to store, or `None` when it no longer exists and its row is to be deleted.
     fn part(&self, key: &Self::PartKey) -> Option<Self::Part>;

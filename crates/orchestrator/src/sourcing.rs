@@ -15,6 +15,7 @@ use consign_sourcing::{Candidate, Explanation, InputLine, Inputs, Place, explain
 
 use crate::error::ServiceError;
 use crate::service::{Consign, Inner, Views};
+use crate::view::AvailabilityOfSku;
 
 /// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
 /// do not say where they go.
@@ -76,8 +77,15 @@ impl Atlas {
         self.locations.iter().find(|spot| spot.id == *id)
     }
 
-    /// Locations that may serve, by rising ordinal; the nearest where there are too many.
-    fn candidates(&self, destination: &Destination, service: &str) -> Vec<Candidate> {
+    /// Sorts the active locations into those that may serve, the nearest where there are too many,
+    /// and those that have nothing of it.
+    fn ask(
+        &self,
+        inputs: &mut Inputs,
+        destination: &Destination,
+        service: &str,
+        has_any: impl Fn(u32) -> bool,
+    ) {
         let place = destination.position.map(Place::of);
         let quote = |carrier| {
             consign_domain::carrier::quote(carrier, service, &destination.country, PARCEL_GRAMS)
@@ -89,20 +97,24 @@ impl Atlas {
             None if spot.country == destination.country => UNKNOWN_KM.0,
             None => UNKNOWN_KM.1,
         };
-        let active = self.locations.iter().filter(|spot| spot.active);
-        let mut candidates: Vec<Candidate> = active
-            .map(|spot| Candidate {
-                ordinal: spot.ordinal,
-                km: km(spot),
-                rate,
-            })
-            .collect();
-        if candidates.len() > CANDIDATES_MAX {
-            candidates.sort_unstable_by_key(|candidate| (candidate.km, candidate.ordinal));
-            candidates.truncate(CANDIDATES_MAX);
-            candidates.sort_unstable_by_key(|candidate| candidate.ordinal);
+        for spot in self.locations.iter().filter(|spot| spot.active) {
+            if has_any(spot.ordinal) {
+                inputs.candidates.push(Candidate {
+                    ordinal: spot.ordinal,
+                    km: km(spot),
+                    rate,
+                });
+            } else {
+                inputs.note_without_stock(spot.ordinal);
+            }
         }
-        candidates
+        if inputs.candidates.len() > CANDIDATES_MAX {
+            let by_distance = |candidate: &Candidate| (candidate.km, candidate.ordinal);
+            inputs.candidates.sort_unstable_by_key(by_distance);
+            inputs.candidates.truncate(CANDIDATES_MAX);
+            let by_ordinal = |candidate: &Candidate| candidate.ordinal;
+            inputs.candidates.sort_unstable_by_key(by_ordinal);
+        }
     }
 }
 
@@ -163,57 +175,53 @@ impl Views {
         excluded: &[(u32, LocationId)],
     ) -> Plan {
         let atlas = self.atlas.load();
-        let candidates = atlas.candidates(destination, service);
+        let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
         let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
-        for (sku, pieces) in needs.iter().flat_map(|need| {
-            need.parts
-                .iter()
-                .map(|(sku, per_unit)| (sku, u64::from(need.units) * u64::from(*per_unit)))
-        }) {
-            *wanted.entry(sku).or_default() += pieces;
+        for need in needs {
+            for (sku, per_unit) in need.parts {
+                *wanted.entry(sku).or_default() += u64::from(need.units) * u64::from(*per_unit);
+            }
         }
-        let mut available = Vec::with_capacity(wanted.len() * candidates.len());
-        for (sku, pieces) in &wanted {
-            let cells = self.availability.of(sku);
+        let index = |sku: &Sku| wanted.keys().position(|known| *known == sku);
+        let part =
+            |(sku, per_unit): &(Sku, u32)| (index(sku).unwrap_or_default() as u32, *per_unit);
+        let line = |need: &Need<'_>| InputLine {
+            line: need.line,
+            units: need.units,
+            parts: need.parts.iter().map(part).collect(),
+            // A location that is gone serves nobody: no ordinal is this large.
+            only: need.only.map(|id| ordinal(id).unwrap_or(u32::MAX)),
+        };
+        let excluded = excluded.iter();
+        let mut inputs = Inputs {
+            split,
+            lines: needs.iter().map(line).collect(),
+            candidates: Vec::new(),
+            without_stock: Vec::new(),
+            available: Vec::new(),
+            excluded: excluded
+                .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
+                .collect(),
+        };
+        let cells: Vec<AvailabilityOfSku> =
+            wanted.keys().map(|sku| self.availability.of(sku)).collect();
+        let refused: Vec<u32> = inputs
+            .excluded
+            .iter()
+            .map(|(_, ordinal)| *ordinal)
+            .collect();
+        atlas.ask(&mut inputs, destination, service, |ordinal| {
+            cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
+        });
+        for (cells, pieces) in cells.iter().zip(wanted.values()) {
             // Never more than is needed: what is stored with the decision stays small.
             let most = i64::try_from(*pieces)
                 .unwrap_or(i64::MAX)
                 .min(i64::from(u32::MAX));
-            let at = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
-            available.extend(
-                candidates
-                    .iter()
-                    .map(|candidate| u32::try_from(at(candidate)).unwrap_or(0)),
-            );
+            let units = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
+            let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
+            inputs.available.extend(inputs.candidates.iter().map(units));
         }
-        let index = |sku: &Sku| {
-            wanted
-                .keys()
-                .position(|known| *known == sku)
-                .unwrap_or_default()
-        };
-        let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
-        let line = |need: &Need<'_>| InputLine {
-            line: need.line,
-            units: need.units,
-            parts: need
-                .parts
-                .iter()
-                .map(|(sku, per_unit)| (index(sku) as u32, *per_unit))
-                .collect(),
-            // A location that is gone serves nobody: no ordinal is this large.
-            only: need.only.map(|id| ordinal(id).unwrap_or(u32::MAX)),
-        };
-        let inputs = Inputs {
-            split,
-            lines: needs.iter().map(line).collect(),
-            candidates,
-            available,
-            excluded: excluded
-                .iter()
-                .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
-                .collect(),
-        };
         let sourced = source(&inputs);
         metrics::counter!("consign_sourcing_decisions_total").increment(1);
         let assignments = sourced.allotments.iter().filter_map(|allotment| {
@@ -298,7 +306,7 @@ impl Consign {
             let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
             let explanation = explain(&inputs);
             let name = |ordinal: u32| atlas.by_ordinal(ordinal).map(|spot| spot.id.clone());
-            let locations: Vec<(u32, LocationId)> = inputs
+            let locations: Vec<(u32, LocationId)> = explanation
                 .candidates
                 .iter()
                 .filter_map(|candidate| Some((candidate.ordinal, name(candidate.ordinal)?)))
@@ -328,12 +336,11 @@ fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId
     };
     let mut text = format!("Decision {round}, by the rule \"{}\".\n", explanation.rule);
     for candidate in &explanation.candidates {
-        text.push_str(&format!(
-            "- {}, {} km: {}\n",
-            name(candidate.ordinal),
-            candidate.km,
-            candidate.fate
-        ));
+        text.push_str(&format!("- {}", name(candidate.ordinal)));
+        if let Some(km) = candidate.km {
+            text.push_str(&format!(", {km} km"));
+        }
+        text.push_str(&format!(": {}\n", candidate.fate));
     }
     for allotment in &explanation.plan.allotments {
         let from = name(allotment.ordinal);

@@ -308,10 +308,8 @@ pub(crate) fn take_in<E: Entity>(
 ) {
     let mut parts = Vec::new();
     for event in &step.events {
-        state.touched_parts(event, &mut parts);
+        E::touched_parts(event, &mut parts);
         state.apply(event, &step.stamp);
-        // What an event touches may only be known once it is applied.
-        state.touched_parts(event, &mut parts);
     }
     touched.extend(parts);
 }

@@ -32,14 +32,13 @@ impl<E: Entity> HostInner<E> {
             lists.push(decode_indexes(&head.records)?);
         }
         // After the head: a list that moves from there to a row meanwhile is then seen twice.
-        store
-            .each_history_list(&entity, &mut |row| {
-                match decode_indexes(row) {
-                    Ok(list) => lists.push(list),
-                    Err(error) => wrong = Some(error),
-                }
-                wrong.is_none()
-            })?;
+        store.each_history_list(&entity, &mut |row| {
+            match decode_indexes(row) {
+                Ok(list) => lists.push(list),
+                Err(error) => wrong = Some(error),
+            }
+            wrong.is_none()
+        })?;
         if let Some(error) = wrong {
             return Err(error);
         }

@@ -277,8 +277,14 @@ mod tests {
             entity: Bytes::from_static(b"\x01A"),
             body: Bytes::from(format!("body {index}")),
         };
-        assert_eq!(decode_block(row.clone(), 0).expect("decodes"), vec![kept(7), kept(8), kept(9)]);
-        assert_eq!(decode_block(row.clone(), 9).expect("decodes"), vec![kept(9)]);
+        assert_eq!(
+            decode_block(row.clone(), 0).expect("decodes"),
+            vec![kept(7), kept(8), kept(9)]
+        );
+        assert_eq!(
+            decode_block(row.clone(), 9).expect("decodes"),
+            vec![kept(9)]
+        );
         assert!(decode_block(row[..row.len() - 1].to_vec(), 0).is_err());
     }
 

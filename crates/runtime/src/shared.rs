@@ -199,7 +199,9 @@ impl NodeInner {
 
     /// A command's answer on disk, unless it is too old to count.
     pub(crate) fn command_on_disk(&self, id: u128) -> Result<Option<Remembered>, ReadError> {
-        let forgotten = self.now().plus_millis(self.command_memory_ms.saturating_neg());
+        let forgotten = self
+            .now()
+            .plus_millis(self.command_memory_ms.saturating_neg());
         for row in self.store()?.commands(id)? {
             let remembered = rows::decode_command(&row)?;
             if remembered.recorded_at >= forgotten {

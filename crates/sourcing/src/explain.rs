@@ -42,8 +42,8 @@ pub enum Fate {
 pub struct CandidateReport {
     /// The location's ordinal.
     pub ordinal: u32,
-    /// Kilometres to the destination.
-    pub km: u32,
+    /// Kilometres to the destination; `None` where nobody looked, because it had nothing of it.
+    pub km: Option<u32>,
     /// Lowest rate in minor units.
     pub rate: Option<Minor>,
     /// What became of it.
@@ -68,9 +68,11 @@ pub struct Explanation {
 #[must_use]
 pub fn explain(inputs: &Inputs) -> Explanation {
     let found = search(inputs, true);
-    let candidates = (0..inputs.candidates.len())
-        .map(|nth| report(inputs, &found.best, nth))
-        .collect();
+    let asked = (0..inputs.candidates.len()).map(|nth| report(inputs, &found.best, nth));
+    let ranges = inputs.without_stock.iter();
+    let others = ranges.flat_map(|(first, count)| *first..first.saturating_add(*count));
+    let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
+    candidates.sort_unstable_by_key(|candidate| candidate.ordinal);
     Explanation {
         rule: RULE,
         candidates,
@@ -83,9 +85,18 @@ fn report(inputs: &Inputs, plan: &Sourced, nth: usize) -> CandidateReport {
     let candidate = inputs.candidates[nth];
     CandidateReport {
         ordinal: candidate.ordinal,
-        km: candidate.km,
+        km: Some(candidate.km),
         rate: candidate.rate,
         fate: fate(inputs, plan, nth),
+    }
+}
+
+fn not_asked(ordinal: u32) -> CandidateReport {
+    CandidateReport {
+        ordinal,
+        km: None,
+        rate: None,
+        fate: Fate::NoStock,
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Inputs {
     pub lines: Vec<InputLine>,
     /// Who is asked; by rising ordinal.
     pub candidates: Vec<Candidate>,
+    /// Locations that were not asked, because they had nothing of it: (first ordinal, how many),
+    /// rising. Whoever sells from hundreds of locations has each SKU at few.
+    pub without_stock: Vec<(u32, u32)>,
     /// Units that may be granted: SKU by SKU, and in it candidate by candidate. Never more than
     /// all lines together need of that SKU, so that it stays small when stored.
     pub available: Vec<u32>,
@@ -45,6 +48,14 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Notes a location that has nothing of what is wanted; ordinals must rise from call to call.
+    pub fn note_without_stock(&mut self, ordinal: u32) {
+        match self.without_stock.last_mut() {
+            Some((first, count)) if *first + *count == ordinal => *count += 1,
+            _ => self.without_stock.push((ordinal, 1)),
+        }
+    }
+
     /// Units of SKU `sku` at the `nth` candidate.
     #[must_use]
     pub fn available_at(&self, sku: u32, nth: usize) -> u32 {

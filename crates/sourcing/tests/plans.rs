@@ -50,6 +50,7 @@ fn inputs() -> impl Strategy<Value = Inputs> {
                 split,
                 lines,
                 candidates: candidates.collect(),
+                without_stock: Vec::new(),
                 available,
                 excluded,
             }
@@ -209,6 +210,7 @@ fn three_shops(available: [u32; 3]) -> Inputs {
             candidate(1, 10, 500),
             candidate(2, 10, 400),
         ],
+        without_stock: Vec::new(),
         available: available.to_vec(),
         excluded: vec![],
     }
@@ -246,4 +248,21 @@ fn a_line_is_split_only_when_nobody_has_all_of_it() {
         (plan.locations.len(), plan.short.as_slice()),
         (3, &[(0, 1)][..])
     );
+}
+
+#[test]
+fn locations_that_had_nothing_are_explained_too() {
+    let mut inputs = three_shops([4, 4, 0]);
+    for ordinal in [5, 6, 7, 20] {
+        inputs.note_without_stock(ordinal);
+    }
+    assert_eq!(inputs.without_stock, [(5, 3), (20, 1)]);
+    let told: Vec<_> = explain(&inputs)
+        .candidates
+        .iter()
+        .map(|candidate| (candidate.ordinal, candidate.km, candidate.fate))
+        .filter(|(ordinal, ..)| *ordinal > 2)
+        .collect();
+    let nothing = |ordinal| (ordinal, None, Fate::NoStock);
+    assert_eq!(told, [nothing(5), nothing(6), nothing(7), nothing(20)]);
 }

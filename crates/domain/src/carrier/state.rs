@@ -289,7 +289,7 @@ impl Entity for Carrier {
         CarrierCommand::Wake
     }
 
-    fn touched_parts(&self, _: &CarrierEvent, parts: &mut Vec<()>) {
+    fn touched_parts(_: &CarrierEvent, parts: &mut Vec<()>) {
         parts.push(());
     }
 

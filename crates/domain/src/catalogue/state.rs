@@ -240,7 +240,7 @@ impl Entity for Catalogue {
         CatalogueCommand::Wake
     }
 
-    fn touched_parts(&self, event: &CatalogueEvent, parts: &mut Vec<CataloguePartKey>) {
+    fn touched_parts(event: &CatalogueEvent, parts: &mut Vec<CataloguePartKey>) {
         parts.push(CataloguePartKey::Header);
         parts.push(match event {
             CatalogueEvent::ProductPut { product } => {

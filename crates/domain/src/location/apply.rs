@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::event::LocationEvent;
 use super::state::Location;
-use super::types::{Ended, OutgoingTransfer, Reservation, StockHold};
+use super::types::{Ended, Item, OutgoingTransfer, Reservation, StockHold};
 use crate::entity::Stamp;
 use crate::ids::{AttemptId, HoldId};
 use crate::time::Timestamp;
@@ -26,12 +26,20 @@ fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
     // What a caller says to have happened later than now has happened by now.
     let happened_at = stamp.occurred_at.min(stamp.recorded_at);
     event.each_change(|sku, _, change| {
-        let item = Arc::make_mut(location.items.entry(sku.clone()).or_default());
-        item.balance = change.on(item.balance);
-        match event {
-            LocationEvent::Counted { counted_at, .. } => item.was_counted(*counted_at),
-            _ if change.on_hand != 0 => item.changed(happened_at, change.on_hand),
-            _ => {}
+        let take_in = |item: &mut Item| {
+            item.balance = change.on(item.balance);
+            match event {
+                LocationEvent::Counted { counted_at, .. } => item.was_counted(*counted_at),
+                _ if change.on_hand != 0 => item.changed(happened_at, change.on_hand),
+                _ => {}
+            }
+        };
+        if let Some(item) = location.items.get_mut(sku) {
+            take_in(Arc::make_mut(item));
+        } else {
+            let mut item = Item::default();
+            take_in(&mut item);
+            location.items.insert(sku.clone(), Arc::new(item));
         }
     });
 }

@@ -259,7 +259,7 @@ impl Entity for Location {
         true
     }
 
-    fn touched_parts(&self, event: &LocationEvent, parts: &mut Vec<LocationPartKey>) {
+    fn touched_parts(event: &LocationEvent, parts: &mut Vec<LocationPartKey>) {
         use LocationEvent as E;
         use LocationPartKey as P;
         parts.push(P::Header);

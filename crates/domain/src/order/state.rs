@@ -302,7 +302,7 @@ impl Entity for Order {
         pending::settled(self)
     }
 
-    fn touched_parts(&self, _: &OrderEvent, parts: &mut Vec<OrderPartKey>) {
+    fn touched_parts(_: &OrderEvent, parts: &mut Vec<OrderPartKey>) {
         parts.push(OrderPartKey::Body);
     }
 

@@ -35,7 +35,7 @@ impl Book {
         let decision = self.catalogue.decide(command, &context)?;
         for event in &decision.events {
             let mut touched = Vec::new();
-            self.catalogue.touched_parts(event, &mut touched);
+            Catalogue::touched_parts(event, &mut touched);
             self.catalogue.apply(event, &context.stamp());
             for key in touched {
                 let part = self

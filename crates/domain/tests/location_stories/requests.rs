@@ -2,7 +2,7 @@
 
 use consign_domain::entity::Entity;
 use consign_domain::location::{
-    Answer, LocationCommand, LocationEffect, LocationRejection, LocationReply, Request,
+    Answer, Location, LocationCommand, LocationEffect, LocationRejection, LocationReply, Request,
 };
 use consign_domain::time::Timestamp;
 
@@ -371,6 +371,6 @@ fn a_request_touches_few_parts() {
     let mut touched = Vec::new();
     events
         .iter()
-        .for_each(|event| shelf.location.touched_parts(event, &mut touched));
+        .for_each(|event| Location::touched_parts(event, &mut touched));
     assert!(touched.len() <= 4, "{touched:?}");
 }

@@ -132,9 +132,8 @@ impl Shelf {
 
     fn take(&mut self, event: &LocationEvent, context: &Context) {
         let mut touched = Vec::new();
-        self.location.touched_parts(event, &mut touched);
+        Location::touched_parts(event, &mut touched);
         self.location.apply(event, &context.stamp());
-        self.location.touched_parts(event, &mut touched);
         for key in touched {
             match self.location.part(&key) {
                 Some(part) => drop(self.stored.insert(key, part)),

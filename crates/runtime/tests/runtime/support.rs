@@ -213,7 +213,7 @@ impl Entity for Counter {
     fn wake_command(_: Timestamp) -> Command {
         Command::Wake
     }
-    fn touched_parts(&self, event: &Event, parts: &mut Vec<PartKey>) {
+    fn touched_parts(event: &Event, parts: &mut Vec<PartKey>) {
         parts.push(PartKey::Core);
         if let Event::Added(slot, _) = event {
             parts.push(PartKey::Slot(*slot));

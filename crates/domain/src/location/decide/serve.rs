@@ -18,7 +18,8 @@ pub(super) fn serve(
     let stamp = context.stamp();
     let mut events = Vec::new();
     let mut answers = Vec::with_capacity(requests.len());
-    // Later requests see what earlier ones took; a copy is only made when there are later ones.
+    // Later requests see what earlier ones took; a copy is only made when they could tell.
+    let independent = independent(requests);
     let mut scratch: Option<Location> = None;
     for (nth, request) in requests.iter().enumerate() {
         let number = request.attempt().attempt;
@@ -33,7 +34,7 @@ pub(super) fn serve(
         }
         let now = scratch.as_ref().unwrap_or(location);
         let (answer, happened) = one(now, request, context.now);
-        if nth + 1 < requests.len() && !happened.is_empty() {
+        if !independent && nth + 1 < requests.len() && !happened.is_empty() {
             let copy = scratch.get_or_insert_with(|| location.clone());
             happened.iter().for_each(|event| copy.apply(event, &stamp));
         }
@@ -45,6 +46,29 @@ pub(super) fn serve(
         private: None,
         reply: LocationReply::Answers(answers),
     }
+}
+
+/// Whether no request could tell that another went before it: reservations of different SKUs for
+/// different attempts, as new orders make them.
+fn independent(requests: &[Request]) -> bool {
+    let mut attempts = Vec::with_capacity(requests.len());
+    let mut skus = Vec::with_capacity(requests.len());
+    for request in requests {
+        let Request::Reserve {
+            attempt, per_unit, ..
+        } = request
+        else {
+            return false;
+        };
+        attempts.push(attempt);
+        skus.extend(per_unit.iter().map(|(sku, _)| sku));
+    }
+    let (attempts_before, skus_before) = (attempts.len(), skus.len());
+    attempts.sort_unstable();
+    attempts.dedup();
+    skus.sort_unstable();
+    skus.dedup();
+    (attempts.len(), skus.len()) == (attempts_before, skus_before)
 }
 
 fn one(location: &Location, request: &Request, now: Timestamp) -> (Answer, Vec<LocationEvent>) {
