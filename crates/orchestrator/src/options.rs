@@ -36,7 +36,7 @@ impl ConsignOptions {
             permits: 512,
             journal_bytes_max: 64 << 20,
             history_retention: Duration::from_secs(10 * 366 * 86_400),
-            resident_max: 20_000,
+            resident_max: 8_192,
             cache_bytes: 64 << 20,
         }
     }

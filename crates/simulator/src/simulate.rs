@@ -55,6 +55,9 @@ pub struct SimulateOptions {
     pub transport: Transport,
     /// Repeats the same run.
     pub seed: u64,
+    /// Names what is seeded, so that later runs with the name find it there; else each run has
+    /// products and locations of its own.
+    pub shop: Option<String>,
     /// Drives each order on to delivered.
     pub complete: bool,
 }
@@ -76,6 +79,7 @@ impl SimulateOptions {
             stock: 1_000_000,
             transport: Transport::Http,
             seed: 1,
+            shop: None,
             complete: false,
         }
     }

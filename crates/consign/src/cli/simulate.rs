@@ -57,6 +57,10 @@ pub(crate) struct Simulate {
     /// The same seed draws the same orders.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Name of a shop: the first run with it seeds the shop, later runs order from it. Without it
+    /// each run has products and locations of its own.
+    #[arg(long, value_name = "NAME", value_parser = shop_name)]
+    shop: Option<String>,
     /// Pick, pack, ship and deliver each order too.
     #[arg(long, conflicts_with = "rate")]
     complete: bool,
@@ -104,6 +108,16 @@ fn line_range(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
+/// A name becomes part of SKUs and of locations' ids.
+fn shop_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if (1..=24).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("up to 24 letters, digits and hyphens".to_owned())
+    }
+}
+
 impl Simulate {
     fn options(&self) -> SimulateOptions {
         let concurrency = self.concurrency.unwrap_or(match self.rate {
@@ -125,6 +139,7 @@ impl Simulate {
                 TransportArgument::Batch => Transport::Batch,
             },
             seed: self.seed,
+            shop: self.shop.clone(),
             complete: self.complete,
             ..SimulateOptions::new(&self.target)
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -16,6 +17,19 @@ pub(super) async fn seed(
     workload: &Arc<Workload>,
     progress: &mut impl FnMut(&str, u64, u64),
 ) -> Result<(), ClientError> {
+    let opening = format!("/v1/products/{}", encoded(&workload.opening()));
+    let size = format!(
+        "Stock of {} products at {} locations",
+        workload.skus, workload.locations
+    );
+    if workload.lasting {
+        let there = client
+            .call::<Value>(Method::GET, &opening, None, None)
+            .await?;
+        if there.json()["name"] == size.as_str() {
+            return Ok(());
+        }
+    }
     let products = u64::from(workload.skus);
     let locations = u64::from(workload.locations);
     spread(client, workload, products, put_product, |done| {
@@ -30,7 +44,12 @@ pub(super) async fn seed(
     spread(client, workload, cells, receive, |done| {
         progress("stock", done, cells)
     })
-    .await
+    .await?;
+    if workload.lasting {
+        let body = json!({"sku": workload.opening(), "name": size});
+        client.put(&opening, &body).await?;
+    }
+    Ok(())
 }
 
 /// Calls `one` for 0..count, [`SEEDERS`] at a time.

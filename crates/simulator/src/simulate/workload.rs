@@ -17,6 +17,9 @@ pub(super) struct Workload {
     pub(super) skus: u32,
     pub(super) locations: u32,
     pub(super) stock: u32,
+    /// Whether later runs find what this one seeds.
+    pub(super) lasting: bool,
+    shop: String,
     run: String,
     seed: u64,
     lines: (u32, u32),
@@ -40,12 +43,15 @@ impl Workload {
         } else {
             (options.skus, options.locations)
         };
-        // Runs on one server must not meet each other's stock or keys.
+        // Runs on one server must not meet each other's keys, nor by chance each other's stock.
         let run = format!("{:x}-{:08x}", options.seed, rand::random::<u32>());
+        let shop = options.shop.clone().unwrap_or_else(|| run.clone());
         Workload {
             skus,
             locations,
             stock: options.stock,
+            lasting: options.shop.is_some(),
+            shop,
             run,
             seed: options.seed,
             lines: options.lines,
@@ -55,15 +61,21 @@ impl Workload {
     }
 
     pub(super) fn sku(&self, nth: u32) -> String {
-        format!("S{nth}-{}", self.run)
+        format!("S{nth}-{}", self.shop)
     }
 
     pub(super) fn location(&self, nth: u32) -> String {
-        format!("L{nth}-{}", self.run)
+        format!("L{nth}-{}", self.shop)
     }
 
+    /// A product that is there when the shop has all its stock.
+    pub(super) fn opening(&self) -> String {
+        format!("OPEN-{}", self.shop)
+    }
+
+    /// The key of a request that seeds the shop.
     pub(super) fn key(&self, what: &str) -> String {
-        format!("{}-{what}", self.run)
+        format!("{}-{what}", self.shop)
     }
 
     /// The `nth` order of this run; the same for the same seed.
