@@ -381,3 +381,37 @@ async fn an_answer_is_forgotten_when_its_time_is_over() {
     assert!(!anew.replayed);
     world.node.shutdown().await;
 }
+
+/// Answers lie in two tables by generation; whichever is deleted, no answer goes before its time.
+#[tokio::test]
+async fn answers_outlive_the_generation_they_were_given_in() {
+    const HOUR_MS: i64 = 3_600_000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Arc::new(ManualClock::at(Timestamp(1_000 * HOUR_MS)));
+    let options = NodeOptions {
+        clock: Arc::clone(&clock) as _,
+        command_memory: Duration::from_secs(3_600),
+        ..options(dir.path())
+    };
+    let world = start(options).await;
+    // Every 20 minutes a command and a checkpoint, over four generations.
+    for nth in 1..=12_u64 {
+        let id = u128::from(nth);
+        let done = world.host.ask("a".into(), Command::Add(1), keyed(id, 1));
+        assert!(!done.await.expect("done").replayed);
+        world.node.checkpoint_now().await.expect("written");
+        for earlier in 1..=nth {
+            let remembered = world.node.remembered(u128::from(earlier)).expect("reads");
+            let age_minutes = (nth - earlier) * 20;
+            assert_eq!(remembered.is_some(), age_minutes <= 60, "{earlier} at {nth}");
+        }
+        clock.advance_millis(HOUR_MS / 3);
+    }
+    // A key whose first answer was forgotten counts anew, and its new answer is found.
+    let anew = world.host.ask("a".into(), Command::Add(1), keyed(1, 7));
+    assert!(!anew.await.expect("done").replayed);
+    world.node.checkpoint_now().await.expect("written");
+    let again = world.host.ask("a".into(), Command::Add(1), keyed(1, 7));
+    assert!(again.await.expect("done").replayed);
+    world.node.shutdown().await;
+}
