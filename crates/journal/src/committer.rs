@@ -24,8 +24,8 @@ pub(crate) const ROWS: TableDefinition<'static, u64, &[u8]> = TableDefinition::n
 const ROW_ENTRIES_MAX: usize = 8_192;
 /// Bytes after which a row takes no further entry.
 const ROW_BYTES_MAX: usize = 8 << 20;
-/// From so many entries in a row on, the next row is written no sooner than [`PACE`] after it.
-const CROWD: usize = 6;
+/// Entries within [`PACE`] that make a crowd.
+const CROWD: usize = 16;
 /// Time from the beginning of one commit to the next in a crowd: a commit costs the same whatever
 /// it holds, so that few large ones leave more time for work (decision 0010).
 const PACE: Duration = Duration::from_micros(1_500);
@@ -67,21 +67,58 @@ pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>, nex
 fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
     let mut waiting: Vec<Append> = Vec::new();
     let mut buffer = Vec::new();
-    let mut last = Instant::now();
-    let mut entries = 0;
+    let mut crowd = Crowd::new();
     loop {
-        if entries >= CROWD {
-            std::thread::sleep(PACE.saturating_sub(last.elapsed()));
-        }
+        crowd.wait_for_company();
         let stop = gather(orders, &mut waiting);
-        last = Instant::now();
-        entries = waiting.len();
+        crowd.note(waiting.len());
         if !waiting.is_empty() {
             buffer = commit(shared, &mut waiting, next_row, buffer);
             next_row += 1;
         }
         if stop {
             return;
+        }
+    }
+}
+
+/// Whether so much comes in that a short wait makes commits fewer. Where little comes in, whoever
+/// waits for a commit would only wait longer.
+struct Crowd {
+    window: Instant,
+    entries: usize,
+    crowded: bool,
+    last: Instant,
+}
+
+impl Crowd {
+    fn new() -> Crowd {
+        let now = Instant::now();
+        Crowd {
+            window: now,
+            entries: 0,
+            crowded: false,
+            last: now,
+        }
+    }
+
+    fn wait_for_company(&self) {
+        if self.crowded {
+            std::thread::sleep(PACE.saturating_sub(self.last.elapsed()));
+        }
+    }
+
+    /// A commit with so many entries begins.
+    fn note(&mut self, entries: usize) {
+        self.last = Instant::now();
+        self.entries += entries;
+        let passed = self.last.duration_since(self.window);
+        if passed >= PACE {
+            // What came in over a longer time counts by its share.
+            let windows = passed.as_micros() / PACE.as_micros();
+            self.crowded = self.entries as u128 >= CROWD as u128 * windows;
+            self.entries = 0;
+            self.window = self.last;
         }
     }
 }

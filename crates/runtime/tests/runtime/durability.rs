@@ -403,7 +403,11 @@ async fn answers_outlive_the_generation_they_were_given_in() {
         for earlier in 1..=nth {
             let remembered = world.node.remembered(u128::from(earlier)).expect("reads");
             let age_minutes = (nth - earlier) * 20;
-            assert_eq!(remembered.is_some(), age_minutes <= 60, "{earlier} at {nth}");
+            assert_eq!(
+                remembered.is_some(),
+                age_minutes <= 60,
+                "{earlier} at {nth}"
+            );
         }
         clock.advance_millis(HOUR_MS / 3);
     }
