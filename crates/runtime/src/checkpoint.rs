@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use consign_domain::time::Timestamp;
 use consign_journal::{Log, PartitionId};
 use parking_lot::Mutex;
 
@@ -225,7 +226,8 @@ impl NodeInner {
 
     /// Moves the answers of keyed commands to disk.
     fn write_commands(&self, store: &Store) -> Result<(), UpkeepError> {
-        let generation = self.now().0.div_euclid(self.command_memory_ms.max(1));
+        let lifetime = Timestamp::ZERO.plus_millis(self.command_memory_ms.max(1));
+        let generation = self.now().0.div_euclid(lifetime.0);
         let table = store.commands_of(generation)?;
         let mut slice = Vec::new();
         let mut writes = Vec::new();

@@ -387,7 +387,9 @@ async fn an_answer_is_forgotten_when_its_time_is_over() {
 async fn answers_outlive_the_generation_they_were_given_in() {
     const HOUR_MS: i64 = 3_600_000;
     let dir = tempfile::tempdir().expect("a directory");
-    let clock = Arc::new(ManualClock::at(Timestamp(1_000 * HOUR_MS)));
+    let clock = Arc::new(ManualClock::at(
+        Timestamp::ZERO.plus_millis(1_000 * HOUR_MS),
+    ));
     let options = NodeOptions {
         clock: Arc::clone(&clock) as _,
         command_memory: Duration::from_secs(3_600),
