@@ -14,7 +14,7 @@ const KEPT_MS: std::ffi::c_long = 1_000;
 /// Keeps freed pages for a while: each checkpoint frees megabytes that the next one asks for again,
 /// and the system clears every page that it gives (decision 0010). `MIMALLOC_PURGE_DELAY` of the
 /// environment goes over this.
-#[allow(unsafe_code, reason = "a C function without a safe wrapper")]
+#[expect(unsafe_code, reason = "a C function without a safe wrapper")]
 pub(crate) fn keep_freed_pages() {
     // SAFETY: it writes one static of the allocator; it must not be called from two threads, and
     // there is only one when the process begins.
