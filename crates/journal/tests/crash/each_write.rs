@@ -1,41 +1,18 @@
 //! The log on a disk that fails, tears and forgets: at every write and sync in turn, everything
 //! acknowledged before is there after a restart, in order, without a gap (L2).
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use bytes::Bytes;
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
     AppendError, Committed, Entry, Health, Journal, Log, OpenError, Options, PartitionId,
     Recovered, StateStore, Table, Write,
 };
 
-const PARTITIONS: u16 = 2;
+use crate::{PARTITIONS, entry, open, options};
+
 const ENTRIES: u64 = 12;
-
-fn options(journal: &Disk, state: &Disk) -> Options {
-    Options {
-        partitions: PARTITIONS,
-        journal_backend: Some(journal.backend()),
-        state_backend: Some(state.backend()),
-        ..Options::new(PathBuf::new())
-    }
-}
-
-fn open(journal: &Disk, state: &Disk) -> Result<Recovered, OpenError> {
-    Journal::open(options(journal, state))
-}
-
-fn entry(nth: u64) -> Entry {
-    Entry {
-        entity: Bytes::from(format!("entity-{}", nth % 3)),
-        expected: nth,
-        body: Bytes::from(format!("body of {nth} {}", "x".repeat(300))),
-        private: nth.is_multiple_of(2).then(|| Bytes::from_static(b"secret")),
-    }
-}
 
 fn append(journal: &Journal, partition: u16, entry: Entry) -> Result<Committed, AppendError> {
     let (tell, hear) = mpsc::channel();

@@ -1,39 +1,15 @@
-//! Crashes that `crash.rs` does not try: in the middle of opening, in state.redb's slices, in group
+//! Crashes that `each_write` does not try: in the middle of opening, in state.redb's slices, in group
 //! commits, twice in a row; with nothing, everything or half of the unsynced kept (L2).
 
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
-use bytes::Bytes;
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
     Committed, Entry, Health, Journal, Log, OpenError, Options, PartitionId, Recovered, StateStore,
     Table, Write,
 };
 
-const PARTITIONS: u16 = 2;
-
-fn options(journal: &Disk, state: &Disk) -> Options {
-    Options {
-        partitions: PARTITIONS,
-        journal_backend: Some(journal.backend()),
-        state_backend: Some(state.backend()),
-        ..Options::new(PathBuf::new())
-    }
-}
-
-fn open(journal: &Disk, state: &Disk) -> Result<Recovered, OpenError> {
-    Journal::open(options(journal, state))
-}
-
-fn entry(nth: u64) -> Entry {
-    Entry {
-        entity: Bytes::from(format!("entity-{}", nth % 3)),
-        expected: nth,
-        body: Bytes::from(format!("body of {nth} {}", "x".repeat(700))),
-        private: None,
-    }
-}
+use crate::{PARTITIONS, entry, open, publish_five};
 
 /// Sends a whole group before it waits for any answer, so that rows hold several entries.
 fn append_group(journal: &Journal, numbers: std::ops::Range<u64>) -> Vec<(Committed, Entry)> {
@@ -275,11 +251,7 @@ fn a_lost_state_file_behind_a_purged_log_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let recovered = Journal::open(Options::new(dir.path().to_owned())).expect("opens");
     append_group(&recovered.journal, 0..10);
-    let upto = [(PartitionId(0), 5), (PartitionId(1), 5)];
-    recovered
-        .state
-        .write(&StateStore::publication(&upto))
-        .expect("writes");
+    let upto = publish_five(&recovered);
     recovered.journal.purge(&upto).expect("purges");
     drop(recovered);
     std::fs::remove_file(dir.path().join("state.redb")).expect("removes");
@@ -370,11 +342,7 @@ fn a_lost_log_beside_a_published_state_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let recovered = Journal::open(Options::new(dir.path().to_owned())).expect("opens");
     append_group(&recovered.journal, 0..10);
-    let upto = [(PartitionId(0), 5), (PartitionId(1), 5)];
-    recovered
-        .state
-        .write(&StateStore::publication(&upto))
-        .expect("writes");
+    publish_five(&recovered);
     drop(recovered);
     std::fs::remove_file(dir.path().join("journal.redb")).expect("removes");
     let opened = Journal::open(Options::new(dir.path().to_owned()));

@@ -1,0 +1,42 @@
+//! The journal on disks that fail, tear and forget (L2).
+
+mod anywhere;
+mod each_write;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use consign_journal::fault::Disk;
+use consign_journal::{Entry, Journal, OpenError, Options, PartitionId, Recovered, StateStore};
+
+const PARTITIONS: u16 = 2;
+
+fn options(journal: &Disk, state: &Disk) -> Options {
+    Options {
+        partitions: PARTITIONS,
+        journal_backend: Some(journal.backend()),
+        state_backend: Some(state.backend()),
+        ..Options::new(PathBuf::new())
+    }
+}
+
+fn open(journal: &Disk, state: &Disk) -> Result<Recovered, OpenError> {
+    Journal::open(options(journal, state))
+}
+
+fn entry(nth: u64) -> Entry {
+    Entry {
+        entity: Bytes::from(format!("entity-{}", nth % 3)),
+        expected: nth,
+        body: Bytes::from(format!("body of {nth} {}", "x".repeat(500))),
+        private: nth.is_multiple_of(2).then(|| Bytes::from_static(b"secret")),
+    }
+}
+
+/// Publishes a checkpoint of both partitions up to their fifth entries.
+fn publish_five(recovered: &Recovered) -> [(PartitionId, u64); 2] {
+    let upto = [(PartitionId(0), 5), (PartitionId(1), 5)];
+    let publication = StateStore::publication(&upto);
+    recovered.state.write(&publication).expect("writes");
+    upto
+}
