@@ -1,9 +1,15 @@
 //! `consign simulate` and `consign verify` against a node: the hot SKU that must not be oversold (L1).
 
 use consign_tests::{Node, Shop, order, recount, run};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::CONSIGN;
+
+/// What `verify` says of a node whose laws all hold.
+async fn verified(url: &str) -> Value {
+    let arguments = ["verify", "--target", url, "--json"];
+    run(CONSIGN, arguments).await.ok().json()
+}
 
 /// Ten for one: a thousand units, ten thousand who want one.
 #[tokio::test]
@@ -58,9 +64,7 @@ async fn a_hot_sku_is_sold_to_the_last_unit_and_not_one_more() {
         }
     }
     assert_eq!(reserved, 1_000);
-    run(CONSIGN, ["verify", "--target", &url, "--json"])
-        .await
-        .ok();
+    verified(&url).await;
 }
 
 #[tokio::test]
@@ -98,10 +102,7 @@ async fn mixed_load_in_batches_keeps_the_laws() {
     assert_eq!(told, 600, "{report}");
     let books = recount(&node).await;
     assert_eq!(books.orders.len(), 600);
-    let verified = run(CONSIGN, ["verify", "--target", &url, "--json"])
-        .await
-        .ok()
-        .json();
+    let verified = verified(&url).await;
     assert_eq!(verified["orders"], 600, "{verified}");
 }
 
@@ -141,10 +142,7 @@ async fn an_open_loop_keeps_its_rate() {
 async fn verify_looks_at_everything_there_is() {
     let node = Node::start(CONSIGN).await;
     let url = node.url();
-    let empty = run(CONSIGN, ["verify", "--target", &url, "--json"])
-        .await
-        .ok()
-        .json();
+    let empty = verified(&url).await;
     assert_eq!(empty["orders"], 0, "{empty}");
     node.define(&["A"], &["LONDON", "LEEDS"]).await;
     node.receive("LONDON", "A", 10).await;
@@ -158,10 +156,7 @@ async fn verify_looks_at_everything_there_is() {
         .to_owned();
     node.work(&work, "accept", &json!({})).await;
     node.work(&work, "pick", &json!({})).await;
-    let full = run(CONSIGN, ["verify", "--target", &url, "--json"])
-        .await
-        .ok()
-        .json();
+    let full = verified(&url).await;
     assert_eq!(
         (&full["orders"], &full["locations"], &full["laws_broken"]),
         (&json!(1), &json!(2), &json!([])),

@@ -231,26 +231,15 @@ fn money_balances(order: &Value) -> Counted<()> {
 
 /// The order's status, by the table of the vocabulary.
 fn status_follows(order: &Value) -> Counted<()> {
-    let sum = |names: &[&str]| -> i64 {
-        list(&order["lines"])
-            .map(|line| {
-                names
-                    .iter()
-                    .map(|name| int(&line["units"][name]))
-                    .sum::<i64>()
-            })
-            .sum()
+    let units = |line: &Value, names: &[&str]| -> i64 {
+        let of_name = |name: &&str| int(&line["units"][*name]);
+        names.iter().map(of_name).sum()
     };
+    let lines = || list(&order["lines"]);
+    let sum = |names: &[&str]| -> i64 { lines().map(|line| units(line, names)).sum() };
     let physical = |names: &[&str]| -> i64 {
-        let lines = list(&order["lines"]).filter(|line| line["kind"] == "physical");
-        lines
-            .map(|line| {
-                names
-                    .iter()
-                    .map(|name| int(&line["units"][name]))
-                    .sum::<i64>()
-            })
-            .sum()
+        let physical = lines().filter(|line| line["kind"] == "physical");
+        physical.map(|line| units(line, names)).sum()
     };
     let open = sum(&[
         "unsourced",

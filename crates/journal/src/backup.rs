@@ -67,13 +67,8 @@ impl Journal {
     /// # Errors
     /// When `target` is in use or cannot be written.
     pub fn backup(&self, state: &StateStore, target: &Path) -> Result<BackupManifest, BackupError> {
-        let io = |what, source| BackupError::Io {
-            what,
-            path: target.to_owned(),
-            source,
-        };
         ensure_empty(target)?;
-        std::fs::create_dir_all(target).map_err(|source| io("make", source))?;
+        std::fs::create_dir_all(target).map_err(io("make", target))?;
         let begin = |database: &Database| {
             database
                 .begin_read()
@@ -100,10 +95,7 @@ impl Journal {
 /// # Errors
 /// When the backup is not whole, or `dir` is in use.
 pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError> {
-    let not_whole = |what: String| BackupError::NotABackup {
-        path: backup.to_owned(),
-        what,
-    };
+    let not_whole = |what| not_whole(backup, what);
     let text = std::fs::read(backup.join(MANIFEST_FILE))
         .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
     let manifest: BackupManifest = serde_json::from_slice(&text)
@@ -118,12 +110,7 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
         .into());
     }
     ensure_empty(dir)?;
-    let io = |what, path: &Path, source| BackupError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(dir).map_err(|source| io("make", dir, source))?;
+    std::fs::create_dir_all(dir).map_err(io("make", dir))?;
     let copied = copy_checked(backup, dir, &manifest);
     if copied.is_err() {
         // Half a node must not open as one, nor stand in the way of the next try.
@@ -131,7 +118,7 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
             let path: PathBuf = dir.join(file);
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io("remove", &path, source));
+                    return Err(io("remove", &path)(source));
                 }
                 _ => {}
             }
@@ -143,17 +130,10 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError>
 
 /// Copies both files and counts what arrived.
 fn copy_checked(backup: &Path, dir: &Path, manifest: &BackupManifest) -> Result<(), BackupError> {
-    let not_whole = |what: String| BackupError::NotABackup {
-        path: backup.to_owned(),
-        what,
-    };
+    let not_whole = |what| not_whole(backup, what);
     let sync = |path: &Path| {
         let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|source| BackupError::Io {
-            what: "sync",
-            path: path.to_owned(),
-            source,
-        })
+        synced.map_err(io("sync", path))
     };
     for file in [JOURNAL_FILE, STATE_FILE] {
         let to = dir.join(file);
@@ -178,17 +158,27 @@ fn copy_checked(backup: &Path, dir: &Path, manifest: &BackupManifest) -> Result<
     Ok(())
 }
 
+/// The error of a file operation.
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BackupError {
+    move |source| BackupError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn not_whole(backup: &Path, what: String) -> BackupError {
+    BackupError::NotABackup {
+        path: backup.to_owned(),
+        what,
+    }
+}
+
 fn ensure_empty(dir: &Path) -> Result<(), BackupError> {
     let in_use = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(source) => {
-            return Err(BackupError::Io {
-                what: "read",
-                path: dir.to_owned(),
-                source,
-            });
-        }
+        Err(source) => return Err(io("read", dir)(source)),
     };
     if in_use {
         Err(BackupError::NotEmpty {
@@ -205,11 +195,7 @@ fn write_manifest(target: &Path, manifest: &BackupManifest) -> Result<(), Backup
     let written = std::fs::write(&path, text)
         .and_then(|()| std::fs::File::open(&path)?.sync_all())
         .and_then(|()| std::fs::File::open(target)?.sync_all());
-    written.map_err(|source| BackupError::Io {
-        what: "write",
-        path,
-        source,
-    })
+    written.map_err(io("write", &path))
 }
 
 fn copied<T>(result: Result<T, redb::Error>) -> Result<T, BackupError> {

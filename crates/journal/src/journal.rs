@@ -1,22 +1,21 @@
-//! `journal.redb`: opening, recovery, appending, purging.
+//! `journal.redb`: opening, appending, purging.
 //!
-//! In: a directory. Out: what it held that no checkpoint has taken over, checked row by row; then
-//! a log that takes appends. Holds L2: a damaged row or a missing index is refused, never skipped.
+//! In: a directory. Out: what it held that no checkpoint has taken over; then a log that takes
+//! appends.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, TableDefinition};
 
 use crate::committer::{self, Append, ENTRY_BYTES_MAX, Order, ROWS};
 use crate::error::{AppendError, OpenError, StoreError};
 use crate::log::{Done, Entry, Health, Log, PartitionId};
-use crate::row;
+use crate::recovery::{ensure_together, recover};
 use crate::state::StateStore;
 use crate::tail::{LiveRows, Tail};
 
@@ -24,7 +23,7 @@ use crate::tail::{LiveRows, Tail};
 /// latest time of a row that is gone.
 pub(crate) const PURGED: TableDefinition<'static, u32, u64> = TableDefinition::new("purged");
 /// Key in [`PURGED`] beyond all partitions.
-const TIME_FLOOR: u32 = u32::MAX;
+pub(crate) const TIME_FLOOR: u32 = u32::MAX;
 /// Rows that one purge transaction deletes at most, so that commits wait only briefly.
 const PURGE_ROWS_PER_SLICE: usize = 512;
 
@@ -396,108 +395,4 @@ fn purge_rows(
     }
     write.commit()?;
     Ok(())
-}
-
-struct Found {
-    purged: Vec<u64>,
-    last: Vec<u64>,
-    entries: Vec<(PartitionId, u64, Arc<Entry>)>,
-    live: LiveRows,
-    next_row: u64,
-    time_floor: i64,
-}
-
-/// Reads all rows in key order and checks them.
-fn recover(database: &Database, partitions: u16) -> Result<Found, OpenError> {
-    let wrap = |error: redb::Error| OpenError::Store(StoreError::redb("read the journal")(error));
-    let read = database.begin_read().map_err(|error| wrap(error.into()))?;
-    let (purged, mut time_floor) = read_purged(&read, partitions).map_err(wrap)?;
-    let mut last = purged.clone();
-    let mut found = Found {
-        purged,
-        last: last.clone(),
-        entries: Vec::new(),
-        live: LiveRows::default(),
-        next_row: 1,
-        time_floor,
-    };
-    let rows = match read.open_table(ROWS) {
-        Ok(rows) => rows,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(found),
-        Err(error) => return Err(wrap(error.into())),
-    };
-    for item in rows.iter().map_err(|error| wrap(error.into()))? {
-        let (key, value) = item.map_err(|error| wrap(error.into()))?;
-        let key = key.value();
-        let bytes = Bytes::copy_from_slice(value.value());
-        let row = row::read(&bytes).map_err(|what| OpenError::DamagedRow { row: key, what })?;
-        time_floor = time_floor.max(row.written_at);
-        found.next_row = key + 1;
-        let mut held: Vec<(PartitionId, u64)> = Vec::new();
-        for piece in row.pieces {
-            let slot =
-                last.get_mut(usize::from(piece.partition.0))
-                    .ok_or(OpenError::DamagedRow {
-                        row: key,
-                        what: "it names a partition that does not exist",
-                    })?;
-            held.retain(|(partition, _)| *partition != piece.partition);
-            held.push((piece.partition, piece.index));
-            if piece.index <= found.purged[usize::from(piece.partition.0)] {
-                continue;
-            }
-            if piece.index != *slot + 1 {
-                return Err(OpenError::Gap {
-                    partition: piece.partition,
-                    expected: *slot + 1,
-                    found: piece.index,
-                    row: key,
-                });
-            }
-            *slot = piece.index;
-            found
-                .entries
-                .push((piece.partition, piece.index, Arc::new(piece.entry)));
-        }
-        found.live.insert(key, held);
-    }
-    found.time_floor = time_floor;
-    found.last = last;
-    Ok(found)
-}
-
-/// A checkpoint is published after its entries are durable and before they are purged. Files that
-/// say otherwise would lose what was acknowledged, or give its indexes to something else.
-fn ensure_together(state: &StateStore, found: &Found) -> Result<(), OpenError> {
-    for ((partition, purged), last) in (0..).map(PartitionId).zip(&found.purged).zip(&found.last) {
-        let checkpoint = state.checkpoint_of(partition)?;
-        if checkpoint < *purged || checkpoint > *last {
-            return Err(OpenError::Apart {
-                partition,
-                checkpoint,
-                purged: *purged,
-                last: *last,
-            });
-        }
-    }
-    Ok(())
-}
-
-fn read_purged(
-    read: &redb::ReadTransaction,
-    partitions: u16,
-) -> Result<(Vec<u64>, i64), redb::Error> {
-    let mut purged = vec![0; usize::from(partitions)];
-    let table = match read.open_table(PURGED) {
-        Ok(table) => table,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok((purged, 0)),
-        Err(error) => return Err(error.into()),
-    };
-    for (partition, index) in (0..).zip(purged.iter_mut()) {
-        *index = table.get(partition)?.map_or(0, |value| value.value());
-    }
-    let floor = table
-        .get(TIME_FLOOR)?
-        .map_or(0, |value| value.value().cast_signed());
-    Ok((purged, floor))
 }

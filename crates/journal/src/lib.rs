@@ -16,6 +16,7 @@ pub mod fault;
 mod format;
 mod journal;
 mod log;
+mod recovery;
 pub mod row;
 mod state;
 mod tail;

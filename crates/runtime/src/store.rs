@@ -19,8 +19,8 @@ pub(crate) use consign_journal::{Table, Write};
 
 /// Rows read at once on a walk.
 const WALK_ROWS: usize = 512;
-/// Blocks of history read at once.
-const BLOCKS_AT_ONCE: usize = 4;
+/// Blocks of history read at once: whoever reads one record copies one block.
+const BLOCKS_AT_ONCE: usize = 1;
 /// The generation of commands that was written last.
 const COMMAND_GENERATION: &[u8] = b"command generation";
 

@@ -43,6 +43,15 @@ pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decid
     }
 }
 
+/// What is put again as it is changes nothing.
+fn put(changed: bool, event: CatalogueEvent, reply: CatalogueReply) -> DecisionOf<Catalogue> {
+    Decision {
+        events: changed.then_some(event).into_iter().collect(),
+        private: None,
+        reply,
+    }
+}
+
 fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) -> Decided {
     let known = catalogue.product(&product.sku);
     expect(known.map(|known| known.version), expected)?;
@@ -67,11 +76,7 @@ fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) 
         created: known.is_none(),
         changed,
     };
-    Ok(Decision {
-        events: changed.then_some(event).into_iter().collect(),
-        private: None,
-        reply,
-    })
+    Ok(put(changed, event, reply))
 }
 
 fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), CatalogueRejection> {
@@ -166,11 +171,7 @@ fn put_location(
         created: known.is_none(),
         changed,
     };
-    Ok(Decision {
-        events: changed.then_some(event).into_iter().collect(),
-        private: None,
-        reply,
-    })
+    Ok(put(changed, event, reply))
 }
 
 fn put_carrier(
@@ -224,11 +225,7 @@ fn put_carrier(
         created: known.is_none(),
         changed,
     };
-    Ok(Decision {
-        events: changed.then_some(event).into_iter().collect(),
-        private: None,
-        reply,
-    })
+    Ok(put(changed, event, reply))
 }
 
 /// The letters that were given; else those that it has; else the first free ones from the letters

@@ -3,11 +3,15 @@
 //!
 //! What must hold after every event is checked here; tests only say what happens.
 
+mod forward;
+
 use consign_domain::entity::{Context, Effect, Entity, Stamp};
 use consign_domain::ids::{AttemptId, LocationId, OrderId, ReturnId, Sku};
 use consign_domain::location::{Location, LocationCommand, LocationEffect, LocationReply};
 use consign_domain::order::*;
 use consign_domain::time::Timestamp;
+
+use forward::forward_only;
 
 pub const LOCATIONS: [&str; 3] = ["LEEDS", "YORK", "BATH"];
 
@@ -456,46 +460,4 @@ fn is_message(command: &OrderCommand) -> bool {
             | OrderCommand::RestockConfirmed { .. }
             | OrderCommand::Wake { .. }
     )
-}
-
-/// L7: whatever has a machine moves only along it.
-fn forward_only(before: &Order, after: &Order, about: &dyn Fn() -> String) {
-    assert!(
-        before.version == 0 || !before.is_placed() || before.status.may_become(after.status),
-        "{:?} → {:?} {}",
-        before.status,
-        after.status,
-        about()
-    );
-    for (old, new) in before
-        .fulfillment_orders
-        .iter()
-        .zip(&after.fulfillment_orders)
-    {
-        assert!(
-            old.status.may_become(new.status),
-            "{:?} → {:?} {}",
-            old.status,
-            new.status,
-            about()
-        );
-    }
-    for (old, new) in before.shipments.iter().zip(&after.shipments) {
-        assert!(
-            old.status.may_become(new.status),
-            "{:?} → {:?} {}",
-            old.status,
-            new.status,
-            about()
-        );
-    }
-    for (old, new) in before.returns.iter().zip(&after.returns) {
-        assert!(
-            old.status.may_become(new.status),
-            "{:?} → {:?} {}",
-            old.status,
-            new.status,
-            about()
-        );
-    }
 }

@@ -322,13 +322,14 @@ impl<'a> Replay<'a> {
             before = waiting.min(before);
             tokio::time::sleep(IDLE_PAUSE).await;
         }
-        let open: Vec<usize> = self
-            .orders
-            .iter()
-            .filter(|(_, order)| !order.over)
-            .map(|(invoice, _)| *invoice)
-            .collect();
+        let open = self.open_orders();
         self.fulfil(&open, date, false, progress).await.map(drop)
+    }
+
+    /// The invoices whose orders are not over.
+    fn open_orders(&self) -> Vec<usize> {
+        let open = self.orders.iter().filter(|(_, order)| !order.over);
+        open.map(|(invoice, _)| *invoice).collect()
     }
 
     /// Orders of which every open unit waits for stock, or is being sourced.
@@ -352,12 +353,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ClientError> {
         let mut idle = 0;
         while idle < IDLE_ROUNDS_MAX {
-            let open: Vec<usize> = self
-                .orders
-                .iter()
-                .filter(|(_, order)| !order.over)
-                .map(|(invoice, _)| *invoice)
-                .collect();
+            let open = self.open_orders();
             if open.is_empty() {
                 break;
             }
