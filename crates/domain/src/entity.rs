@@ -77,6 +77,9 @@ pub trait Entity: Clone + Debug + Send + Sync + Sized + 'static {
     const KIND: &'static str;
     /// Stable number of the kind, in stored keys.
     const KIND_CODE: u8;
+    /// Whether the whole state is one part. It is then stored beside the entity's version, in one
+    /// row instead of two.
+    const ONE_PART: bool = false;
 
     /// How the entity is addressed. `Display` and `FromStr` round-trip.
     type Id: Clone + Eq + Ord + Hash + Debug + Display + std::str::FromStr + Send + Sync + 'static;

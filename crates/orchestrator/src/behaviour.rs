@@ -245,25 +245,14 @@ impl Behaviour<Location> for LocationBehaviour {
         let Some(definition) = catalogue.location(state.id()) else {
             return;
         };
-        let mut parts = Vec::new();
         for event in events {
-            for movement in event.movements() {
-                let rises = movement.on_hand_delta
-                    - movement.damaged_delta
-                    - movement.reserved_delta
-                    - movement.safety_delta;
-                if rises > 0 {
-                    self.0.replenisher.risen(movement.sku.clone());
+            event.each_available_delta(|sku, delta| {
+                if delta > 0 {
+                    self.0.replenisher.risen(sku.clone());
                 }
-                if !parts.contains(&movement.sku) {
-                    parts.push(movement.sku);
-                }
-            }
-        }
-        for sku in parts {
-            self.0
-                .availability
-                .set(&sku, definition.ordinal, state.available(&sku));
+                let available = state.available(sku);
+                self.0.availability.set(sku, definition.ordinal, available);
+            });
         }
     }
 

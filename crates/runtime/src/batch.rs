@@ -4,7 +4,7 @@
 //! that they lead to, and each asker's outcome. Nothing here is observable: outcomes leave when
 //! the steps are durable (L2). A command that panics changes nothing and costs nobody else.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use consign_domain::time::Timestamp;
 use crate::codec::{self, CodecError, Keyed, Record, Step};
 use crate::commands::Commands;
 use crate::mailbox::{Asker, Outside, Sent};
+use crate::touched::Touched;
 use crate::types::{AskError, CommandKey, EntityRef, Remembered, TellError};
 
 /// Commands decided as one batch at most.
@@ -54,7 +55,7 @@ pub(crate) struct Batch<E: Entity> {
     scratch: Option<E>,
     steps: Vec<Step<E::Event>>,
     pub(crate) judged: Vec<Judged<E>>,
-    touched: BTreeSet<E::PartKey>,
+    touched: Touched<E::PartKey>,
     private: Option<E::Private>,
     events: usize,
     pub(crate) panics: u32,
@@ -66,7 +67,7 @@ pub(crate) struct Finished<E: Entity> {
     pub(crate) state: Arc<E>,
     pub(crate) events: Vec<E::Event>,
     pub(crate) judged: Vec<Judged<E>>,
-    pub(crate) touched: BTreeSet<E::PartKey>,
+    pub(crate) touched: Touched<E::PartKey>,
     pub(crate) private: Option<Bytes>,
     pub(crate) keyed: Vec<(u128, Remembered)>,
     pub(crate) fate: Fate,
@@ -103,7 +104,7 @@ impl<E: Entity> Batch<E> {
             scratch: None,
             steps: Vec::new(),
             judged: Vec::with_capacity(waiting.len().min(BATCH_COMMANDS_MAX)),
-            touched: BTreeSet::new(),
+            touched: Touched::default(),
             private: None,
             events: 0,
             panics: 0,
@@ -236,7 +237,7 @@ impl<E: Entity> Batch<E> {
     /// The scratch without the step whose events could not be applied.
     fn rebuild(&mut self) {
         let mut scratch = E::clone(&self.base);
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         for step in &self.steps {
             take_in(&mut scratch, step, &mut touched);
         }
@@ -304,14 +305,12 @@ impl<E: Entity> Batch<E> {
 pub(crate) fn take_in<E: Entity>(
     state: &mut E,
     step: &Step<E::Event>,
-    touched: &mut BTreeSet<E::PartKey>,
+    touched: &mut Touched<E::PartKey>,
 ) {
-    let mut parts = Vec::new();
     for event in &step.events {
-        E::touched_parts(event, &mut parts);
+        touched.gather(|keys| E::touched_parts(event, keys));
         state.apply(event, &step.stamp);
     }
-    touched.extend(parts);
 }
 
 fn keyed<R: serde::Serialize>(key: CommandKey, reply: &R) -> Result<Keyed, CodecError> {

@@ -228,7 +228,7 @@ impl NodeInner {
     fn write_commands(&self, store: &Store) -> Result<(), UpkeepError> {
         let lifetime = Timestamp::ZERO.plus_millis(self.command_memory_ms.max(1));
         let generation = self.now().0.div_euclid(lifetime.0);
-        let table = store.commands_of(generation)?;
+        let table = store.commands_of(generation, |table| self.written_keys.clear(table))?;
         let mut slice = Vec::new();
         let mut writes = Vec::new();
         for shard in self.commands.shards() {
@@ -239,12 +239,24 @@ impl NodeInner {
             }
             slice.extend(recent.into_iter().map(|(id, _)| id));
             if writes.len() >= SLICE_ROWS {
-                store.write(&std::mem::take(&mut writes))?;
-                self.commands.moved(slice.drain(..));
+                self.move_commands(store, table, &std::mem::take(&mut writes), &mut slice)?;
             }
         }
-        store.write(&writes)?;
-        self.commands.moved(slice);
+        self.move_commands(store, table, &writes, &mut slice)
+    }
+
+    fn move_commands(
+        &self,
+        store: &Store,
+        table: Table,
+        writes: &[Write],
+        ids: &mut Vec<u128>,
+    ) -> Result<(), UpkeepError> {
+        store.write(writes)?;
+        for id in ids.iter() {
+            self.written_keys.insert(table, *id);
+        }
+        self.commands.moved(ids.drain(..));
         Ok(())
     }
 

@@ -254,21 +254,23 @@ impl<E: Entity> AnyHost for HostInner<E> {
             return Ok(None);
         };
         let key = entity.to_bytes();
-        let old: Head = match store.head(&key)? {
+        let mut old: Head = match store.head(&key)? {
             Some(row) => codec::decode(&row)?,
             None => Head::default(),
         };
         let mut writes = Vec::new();
-        let prefix = rows::parts_prefix(&key);
-        for part_key in &changed.parts {
-            let mut row_key = prefix.clone();
-            row_key.extend_from_slice(&codec::encode(part_key)?);
-            let part = changed
-                .state
-                .part(part_key)
-                .map(|part| codec::encode(&part))
-                .transpose()?;
-            writes.push(write(Table::Parts, row_key, part));
+        let mut only_part = old.part.take();
+        for part_key in changed.parts.into_sorted() {
+            let part = changed.state.part(&part_key);
+            let part = part.map(|part| codec::encode(&part)).transpose()?;
+            let part_key = codec::encode(&part_key)?;
+            if E::ONE_PART {
+                only_part = part.map(|part| (part_key, part));
+            } else {
+                let mut row_key = rows::parts_prefix(&key);
+                row_key.extend_from_slice(&part_key);
+                writes.push(write(Table::Parts, row_key, part));
+            }
         }
         if let Some(private) = changed.private {
             writes.push(write(Table::Private, key.clone(), Some(private.to_vec())));
@@ -292,6 +294,7 @@ impl<E: Entity> AnyHost for HostInner<E> {
             index_keys,
             attention: attention.is_some(),
             records,
+            part: only_part,
         };
         writes.push(write(Table::Heads, key, Some(codec::encode(&head)?)));
         let bytes = writes.iter().map(write_bytes).sum();

@@ -327,20 +327,28 @@ impl<E: Entity> HostInner<E> {
         let Some(head) = store.head(&entity)? else {
             return Ok(None);
         };
+        let mut bytes = head.len();
         let head: Head = codec::decode(&head)?;
         self.metrics.loaded.increment(1);
         let mut parts: Vec<(E::PartKey, E::Part)> = Vec::new();
-        let mut bytes = 0;
         let mut wrong = None;
-        let prefix_bytes = entity.len() + 1;
-        store.each_part(&entity, &mut |key, value| {
-            bytes += key.len() + value.len();
-            match (codec::decode(&key[prefix_bytes..]), codec::decode(value)) {
+        let mut take_in = |key: &[u8], value: &[u8]| {
+            match (codec::decode(key), codec::decode(value)) {
                 (Ok(key), Ok(part)) => parts.push((key, part)),
                 (Err(error), _) | (_, Err(error)) => wrong = Some(error),
             }
             wrong.is_none()
-        })?;
+        };
+        if let Some((key, value)) = &head.part {
+            take_in(key, value);
+        }
+        if !E::ONE_PART {
+            let prefix_bytes = entity.len() + 1;
+            store.each_part(&entity, &mut |key, value| {
+                bytes += key.len() + value.len();
+                take_in(&key[prefix_bytes..], value)
+            })?;
+        }
         if let Some(error) = wrong {
             return Err(error.into());
         }

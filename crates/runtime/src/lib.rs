@@ -38,8 +38,10 @@ mod shared;
 mod store;
 mod supervision;
 mod timers;
+mod touched;
 mod types;
 mod warm;
+mod written_keys;
 
 pub use admission::Permit;
 pub use behaviour::Behaviour;

@@ -24,6 +24,7 @@ use crate::options::NodeOptions;
 use crate::rows::Attention;
 use crate::shared::{NodeInner, Stores};
 use crate::types::{EntityRef, Health, ReadError};
+use crate::written_keys;
 
 /// Entities whose moment has come that are woken at once, at most.
 const DUE_AT_ONCE_MAX: usize = 512;
@@ -204,11 +205,15 @@ impl NodeInner {
         self.tasks
             .lock()
             .extend([wake, timers, reminders].map(|task| task.abort_handle()));
-        let watched = Arc::downgrade(self);
-        std::thread::Builder::new()
-            .name("consign-checkpoint".to_owned())
-            .spawn(move || checkpoint::watch(&watched))
-            .map_err(|error| ReadError::Store(format!("cannot start a thread: {error}")))?;
+        let thread = |name: &str, work: fn(&std::sync::Weak<NodeInner>)| {
+            let node = Arc::downgrade(self);
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&node))
+                .map_err(|error| ReadError::Store(format!("cannot start a thread: {error}")))
+        };
+        thread("consign-checkpoint", checkpoint::watch)?;
+        thread("consign-keys", written_keys::fill)?;
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Head {
     pub(crate) attention: bool,
     /// Its records that `EntityHistory` does not list, as [`encode_indexes`] writes them.
     pub(crate) records: Vec<u8>,
+    /// The encoded key and value of the only part of an entity that has only one.
+    pub(crate) part: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What is kept of a record: everything but its personal part.
@@ -247,6 +249,7 @@ mod tests {
             index_keys: vec![vec![1, 2]],
             attention: true,
             records: encode_indexes(&[7, 300]),
+            part: Some((vec![5], vec![6, 7])),
         };
         let bytes = codec::encode(&head).expect("encodes");
         assert_eq!(hex(&bytes), include_str!("../golden/head-v1.hex").trim());

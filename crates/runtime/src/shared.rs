@@ -24,6 +24,7 @@ use crate::rows;
 use crate::store::Store;
 use crate::timers::Timers;
 use crate::types::{EntityRef, Health, ReadError, Remembered};
+use crate::written_keys::WrittenKeys;
 
 /// The reason given when nothing is wrong.
 pub(crate) const SHUT_DOWN: &str = "shut down";
@@ -47,6 +48,7 @@ pub(crate) struct NodeInner {
     pub(crate) runtime: OnceLock<tokio::runtime::Handle>,
     pub(crate) hosts: RwLock<Vec<Arc<dyn AnyHost>>>,
     pub(crate) commands: Arc<Commands>,
+    pub(crate) written_keys: WrittenKeys,
     pub(crate) overlay: Overlay,
     pub(crate) timers: Timers,
     /// When entities that left while they waited for answers are looked at again.
@@ -88,6 +90,7 @@ impl NodeInner {
             runtime: OnceLock::new(),
             hosts: RwLock::new(Vec::new()),
             commands: Arc::new(Commands::default()),
+            written_keys: WrittenKeys::default(),
             overlay: Overlay::default(),
             timers: Timers::default(),
             reminders: Timers::default(),
@@ -199,6 +202,9 @@ impl NodeInner {
 
     /// A command's answer on disk, unless it is too old to count.
     pub(crate) fn command_on_disk(&self, id: u128) -> Result<Option<Remembered>, ReadError> {
+        if !self.written_keys.may_hold(id) {
+            return Ok(None);
+        }
         let forgotten = self
             .now()
             .plus_millis(self.command_memory_ms.saturating_neg());

@@ -63,9 +63,29 @@ impl Store {
         Ok(even.into_iter().chain(moment.get(Table::CommandsOdd, &id)?))
     }
 
+    /// Up to `max` ids of commands after one, rising.
+    pub(crate) fn command_ids(
+        &self,
+        table: Table,
+        after: Option<u128>,
+        max: usize,
+    ) -> Result<Vec<u128>, ReadError> {
+        let after = after.map(u128::to_be_bytes);
+        let from = after
+            .as_ref()
+            .map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_slice()));
+        let rows = self.0.scan(table, from, Bound::Unbounded, false, max)?;
+        let id = |(key, _): (Vec<u8>, Vec<u8>)| key.first_chunk().copied().map(u128::from_be_bytes);
+        Ok(rows.into_iter().filter_map(id).collect())
+    }
+
     /// The table for commands of a generation. Commands of the one before stay; older ones, which
-    /// are past their time, are deleted.
-    pub(crate) fn commands_of(&self, generation: i64) -> Result<Table, ReadError> {
+    /// are past their time, are deleted, and `cleared` hears of it.
+    pub(crate) fn commands_of(
+        &self,
+        generation: i64,
+        cleared: impl Fn(Table),
+    ) -> Result<Table, ReadError> {
         let table = |generation: i64| match generation.rem_euclid(2) {
             0 => Table::CommandsEven,
             _ => Table::CommandsOdd,
@@ -74,9 +94,10 @@ impl Store {
         let last = last.and_then(|bytes| bytes.first_chunk().copied());
         let last = last.map_or(i64::MIN, i64::from_be_bytes);
         if generation > last {
-            self.0.clear(table(generation))?;
+            let clear = |table| self.0.clear(table).map(|()| cleared(table));
+            clear(table(generation))?;
             if generation.saturating_sub(1) > last {
-                self.0.clear(table(generation - 1))?;
+                clear(table(generation - 1))?;
             }
             let now = generation.to_be_bytes().to_vec();
             self.write(&[write(Table::Meta, COMMAND_GENERATION.to_vec(), Some(now))])?;

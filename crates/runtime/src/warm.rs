@@ -5,13 +5,15 @@
 //! and what a checkpoint must write of it. An entry that the disk does not yet reflect is never
 //! let go; an absent entry means that the disk has the newest state.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use consign_domain::entity::Entity;
 use parking_lot::Mutex;
+
+use crate::touched::Touched;
 
 const SHARDS: usize = 64;
 /// Encoded bytes of clean states kept per kind; in memory a state is a few times larger.
@@ -28,7 +30,7 @@ pub(crate) struct Seen {
 pub(crate) struct Changed<E: Entity> {
     pub(crate) state: Arc<E>,
     pub(crate) index: u64,
-    pub(crate) parts: BTreeSet<E::PartKey>,
+    pub(crate) parts: Touched<E::PartKey>,
     pub(crate) private: Option<Bytes>,
     /// Its records that [`Warm::settle`] has not seen in its head, rising.
     pub(crate) recent: Vec<u64>,
@@ -36,7 +38,7 @@ pub(crate) struct Changed<E: Entity> {
 
 #[derive(Debug)]
 struct Unwritten<E: Entity> {
-    parts: BTreeSet<E::PartKey>,
+    parts: Touched<E::PartKey>,
     private: Option<Bytes>,
 }
 
@@ -167,7 +169,7 @@ impl<E: Entity> Warm<E> {
         expected: u64,
         state: &Arc<E>,
         index: u64,
-        touched: BTreeSet<E::PartKey>,
+        touched: Touched<E::PartKey>,
         private: Option<Bytes>,
     ) -> Option<bool> {
         let mut shard = self.shard(id).lock();
@@ -181,7 +183,7 @@ impl<E: Entity> Warm<E> {
             entry.used = true;
             match &mut entry.unwritten {
                 Some(unwritten) => {
-                    unwritten.parts.extend(touched);
+                    unwritten.parts.append(touched);
                     unwritten.private = private.or(unwritten.private.take());
                 }
                 None => {
@@ -218,7 +220,7 @@ impl<E: Entity> Warm<E> {
         &self,
         id: &E::Id,
         index: u64,
-        change: impl FnOnce(&mut E, &mut BTreeSet<E::PartKey>, &mut Option<Bytes>) -> T,
+        change: impl FnOnce(&mut E, &mut Touched<E::PartKey>, &mut Option<Bytes>) -> T,
     ) -> Option<T> {
         let mut shard = self.shard(id).lock();
         let entry = shard.entries.get_mut(id)?;
@@ -231,7 +233,7 @@ impl<E: Entity> Warm<E> {
             self.dirty.fetch_add(1, Ordering::Relaxed);
         }
         let unwritten = entry.unwritten.get_or_insert_with(|| Unwritten {
-            parts: BTreeSet::new(),
+            parts: Touched::default(),
             private: None,
         });
         Some(change(

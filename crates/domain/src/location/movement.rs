@@ -70,7 +70,7 @@ impl Movement {
     /// What it changes about what may be granted.
     #[must_use]
     pub fn available_delta(&self) -> i64 {
-        self.on_hand_delta - self.damaged_delta - self.reserved_delta - self.safety_delta
+        self.change().available()
     }
 
     fn change(&self) -> Change {
@@ -118,6 +118,10 @@ impl Change {
             damaged: balance.damaged + self.damaged,
             safety_stock: balance.safety_stock + self.safety_stock,
         }
+    }
+
+    fn available(self) -> i64 {
+        self.on_hand - self.damaged - self.reserved - self.safety_stock
     }
 
     fn times(self, pieces: i64) -> Change {
@@ -175,6 +179,14 @@ impl LocationEvent {
             });
         });
         movements
+    }
+
+    /// What the event changes about what may be granted, by SKU; nothing for one that stays as it is.
+    pub fn each_available_delta(&self, mut each: impl FnMut(&Sku, i64)) {
+        self.each_change(|sku, _, change| match change.available() {
+            0 => {}
+            delta => each(sku, delta),
+        });
     }
 
     /// What the event changes about each SKU's figures.

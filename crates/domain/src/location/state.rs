@@ -14,7 +14,7 @@ use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
 use super::types::{Arrived, Balance, Ended, Item, OutgoingTransfer, Reservation, StockHold};
 use super::{apply, decide};
 use crate::entity::{Context, DecisionOf, Entity, Stamp};
-use crate::ids::{AttemptId, HoldId, LocationId, Sku};
+use crate::ids::{AttemptId, HoldId, LocationId, OrderId, Sku};
 use crate::time::Timestamp;
 
 /// Displacements, and transfers, that leave at a time. A count may displace as many orders as wait
@@ -100,6 +100,21 @@ impl Location {
         self.reservations.get(attempt)
     }
 
+    /// An order's reservations.
+    fn reservations_of<'a>(
+        &'a self,
+        order: &'a OrderId,
+    ) -> impl Iterator<Item = (&'a AttemptId, &'a Reservation)> {
+        let first = AttemptId {
+            order: order.clone(),
+            line: 0,
+            attempt: 0,
+        };
+        self.reservations
+            .range(first..)
+            .take_while(move |(name, _)| name.order == *order)
+    }
+
     /// Live holds.
     pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &StockHold)> {
         self.holds.iter()
@@ -119,8 +134,8 @@ pub enum LocationPartKey {
     Header,
     /// A SKU's figures.
     Item(Sku),
-    /// A reservation.
-    Reservation(AttemptId),
+    /// An order's reservations.
+    Reservations(OrderId),
     /// A hold.
     Hold(HoldId),
     /// A bucket of tombstones.
@@ -142,8 +157,8 @@ pub enum LocationPart {
     Header(u64, Timestamp),
     /// A SKU's figures.
     Item(Arc<Item>),
-    /// A reservation.
-    Reservation(Reservation),
+    /// An order's reservations, by line and attempt.
+    Reservations(Vec<(u32, u32, Reservation)>),
     /// A hold.
     Hold(StockHold),
     /// Tombstones of a bucket.
@@ -268,20 +283,20 @@ impl Entity for Location {
             |attempt: &AttemptId| P::Tombstones(bucket_of(&Ended::Attempt(attempt.clone())));
         match event {
             E::Reserved { attempt, .. } | E::Picked { attempt, .. } => {
-                parts.push(P::Reservation(attempt.clone()));
+                parts.push(P::Reservations(attempt.order.clone()));
             }
             E::Released { attempt, .. }
             | E::Missed { attempt, .. }
             | E::Shipped { attempt, .. } => {
                 parts.extend([
-                    P::Reservation(attempt.clone()),
+                    P::Reservations(attempt.order.clone()),
                     P::Displaced(attempt.clone()),
                     tombstone(attempt),
                 ]);
             }
             E::Displaced { attempt, .. } => {
                 parts.extend([
-                    P::Reservation(attempt.clone()),
+                    P::Reservations(attempt.order.clone()),
                     P::Displaced(attempt.clone()),
                     tombstone(attempt),
                 ]);
@@ -306,7 +321,7 @@ impl Entity for Location {
                 let tombstone = P::Tombstones(bucket_of(&Ended::Hold(hold.clone())));
                 parts.extend([
                     P::Hold(hold.clone()),
-                    P::Reservation(attempt.clone()),
+                    P::Reservations(attempt.order.clone()),
                     tombstone,
                 ]);
             }
@@ -326,11 +341,13 @@ impl Entity for Location {
         match key {
             P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
             P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
-            P::Reservation(attempt) => self
-                .reservations
-                .get(attempt)
-                .cloned()
-                .map(Part::Reservation),
+            P::Reservations(order) => {
+                let here: Vec<_> = self
+                    .reservations_of(order)
+                    .map(|(name, reservation)| (name.line, name.attempt, reservation.clone()))
+                    .collect();
+                (!here.is_empty()).then_some(Part::Reservations(here))
+            }
             P::Hold(hold) => self.holds.get(hold).cloned().map(Part::Hold),
             P::Tombstones(bucket) => {
                 let here = self.tombstones.in_bucket(*bucket % TOMBSTONE_BUCKETS);
@@ -358,8 +375,16 @@ impl Entity for Location {
                     location.recorded_at = recorded_at;
                 }
                 (P::Item(sku), Part::Item(item)) => drop(location.items.insert(sku, item)),
-                (P::Reservation(attempt), Part::Reservation(reservation)) => {
-                    location.reservations.insert(attempt, reservation);
+                (P::Reservations(order), Part::Reservations(here)) => {
+                    for (line, attempt, reservation) in here {
+                        let order = order.clone();
+                        let name = AttemptId {
+                            order,
+                            line,
+                            attempt,
+                        };
+                        location.reservations.insert(name, reservation);
+                    }
                 }
                 (P::Hold(hold), Part::Hold(held)) => {
                     location.expiries.insert((held.expires_at, hold.clone()));

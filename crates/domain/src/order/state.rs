@@ -210,6 +210,7 @@ pub enum OrderPart {
 impl Entity for Order {
     const KIND: &'static str = "order";
     const KIND_CODE: u8 = 1;
+    const ONE_PART: bool = true;
 
     type Id = OrderId;
     type Command = OrderCommand;
