@@ -51,8 +51,15 @@ pub(crate) struct EntityState<E: Entity> {
     id: E::Id,
     mailbox: Arc<Mailbox<E>>,
     received: u64,
-    /// The committed state; absent until it is loaded.
+    /// Whether it has not looked at its state yet.
+    is_new: bool,
+    /// The committed state, if it is at hand. Of an entity that stays in memory it is not kept from
+    /// one sweep to the next: who alone has a state can change it where it lies.
     state: Option<Arc<E>>,
+    /// Of an entity that stays in memory: what the next batch is decided on. It is equal to the
+    /// committed state unless a write is in flight, and shares hardly anything with it, so that
+    /// both take events in without copying the paths to what changes.
+    ahead: Option<E>,
     waiting: VecDeque<Sent<E>>,
     /// Callers who wait for the outcome of what is durable.
     settling: Vec<(Line<E>, E::Reply, bool)>,
@@ -103,7 +110,9 @@ impl<E: Entity> EntityState<E> {
             id,
             mailbox,
             received,
+            is_new: true,
             state: None,
+            ahead: None,
             waiting: VecDeque::new(),
             settling: Vec::new(),
             performed: HashMap::new(),
@@ -140,13 +149,17 @@ impl<E: Entity> EntityState<E> {
         if !refused.is_empty() {
             self.refuse_all(refused, || Verdict::Quarantined);
         }
-        let Some(state) = self.loaded() else { return };
-        if retime {
-            self.wakeup = state.wakeup();
-            self.host.node.timers.set(&self.entity, self.wakeup);
-        }
-        if !swept.in_flight && !self.waiting.is_empty() {
-            self.decide(&state);
+        let decides = !swept.in_flight && !self.waiting.is_empty();
+        let stays = self.host.resident;
+        if self.is_new || retime || decides || (!stays && self.state.is_none()) {
+            let Some(state) = self.loaded() else { return };
+            if retime {
+                self.wakeup = state.wakeup();
+                self.host.node.timers.set(&self.entity, self.wakeup);
+            }
+            if decides {
+                self.decide(state);
+            }
         }
         if resend {
             self.perform(true);
@@ -155,19 +168,24 @@ impl<E: Entity> EntityState<E> {
             .backlog
             .store(self.waiting.len(), Ordering::Relaxed);
         self.maybe_retire();
+        if stays {
+            self.state = None;
+        }
     }
 
-    /// The committed state; reads it when the actor is new.
+    /// The committed state; reads it when it is not at hand.
     fn loaded(&mut self) -> Option<Arc<E>> {
         if let Some(state) = &self.state {
             return Some(Arc::clone(state));
         }
         match self.host.load_or_empty(&self.id) {
             Ok(state) => {
-                self.wakeup = state.wakeup();
                 self.state = Some(Arc::clone(&state));
-                if state.has_pending() {
-                    self.perform(true);
+                if std::mem::replace(&mut self.is_new, false) {
+                    self.wakeup = state.wakeup();
+                    if state.has_pending() {
+                        self.perform(true);
+                    }
                 }
                 Some(state)
             }
@@ -187,10 +205,13 @@ impl<E: Entity> EntityState<E> {
     }
 
     /// Decides what waits and writes it, or answers at once what needs no write.
-    fn decide(&mut self, state: &Arc<E>) {
+    fn decide(&mut self, state: Arc<E>) {
+        let keeps_ahead = self.host.resident;
         while !self.waiting.is_empty() {
             let now = self.host.node.now();
-            let batch = Batch::decide(state, &mut self.waiting, now, &self.host.node.commands);
+            let ahead = keeps_ahead.then(|| self.ahead.take().unwrap_or_else(|| E::clone(&state)));
+            let commands = &self.host.node.commands;
+            let batch = Batch::decide(&state, ahead, &mut self.waiting, now, commands);
             self.host
                 .metrics
                 .commands
@@ -199,13 +220,19 @@ impl<E: Entity> EntityState<E> {
                 self.host.failed(&self.id, batch.panics);
             }
             if batch.is_silent() {
-                let state = Arc::clone(state);
-                self.answer_all(batch.judged, &state);
+                let (judged, ahead) = batch.into_silence();
+                self.ahead = ahead;
+                self.answer_all(judged, &state);
                 continue;
             }
-            match batch.encode(&self.entity) {
-                Ok((body, finished)) => {
+            match batch.encode(&self.entity, keeps_ahead) {
+                Ok((body, finished, ahead)) => {
                     self.host.metrics.batches.increment(1);
+                    self.ahead = ahead;
+                    if keeps_ahead {
+                        self.state = None;
+                        drop(state);
+                    }
                     self.host
                         .append(&self.entity, &self.id, &self.mailbox, body, finished);
                     return;
@@ -222,11 +249,14 @@ impl<E: Entity> EntityState<E> {
     fn finished(&mut self, finished: Finished<E>) {
         let Finished {
             state,
-            events,
+            steps,
             judged,
             fate,
             ..
         } = finished;
+        if !matches!(fate, Fate::Durable) {
+            self.ahead = None;
+        }
         match fate {
             Fate::Durable => {}
             Fate::Open | Fate::Fenced => {
@@ -240,14 +270,19 @@ impl<E: Entity> EntityState<E> {
             }
             Fate::Stopped(reason) => return self.stop_all(judged, &reason),
         }
+        let was_new = std::mem::replace(&mut self.is_new, false);
+        self.state = state;
+        let Some(state) = self.loaded() else {
+            let reason = "done, but the state cannot be read";
+            return self.refuse_all(judged, || Verdict::Unreadable(reason.into()));
+        };
         let wakeup = state.wakeup();
-        if wakeup != self.wakeup || self.state.is_none() {
+        if wakeup != self.wakeup || was_new {
             self.host.node.timers.set(&self.entity, wakeup);
             self.wakeup = wakeup;
         }
-        self.state = Some(Arc::clone(&state));
-        if !events.is_empty() {
-            self.host.behaviour.committed(&state, &events);
+        for step in steps.iter().filter(|step| !step.events.is_empty()) {
+            self.host.behaviour.committed(&state, &step.events);
         }
         self.perform(false);
         self.answer_all(judged, &state);
@@ -269,7 +304,7 @@ impl<E: Entity> EntityState<E> {
 
     /// Sends the effects that are pending and were not sent, and with `resend` those that are due.
     fn perform(&mut self, resend: bool) {
-        let Some(state) = &self.state else { return };
+        let Some(state) = self.loaded() else { return };
         if !state.has_pending() {
             self.performed.clear();
             self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);

@@ -64,8 +64,9 @@ pub(crate) struct Batch<E: Entity> {
 /// A batch on its way to the journal and back.
 pub(crate) struct Finished<E: Entity> {
     pub(crate) expected: u64,
-    pub(crate) state: Arc<E>,
-    pub(crate) events: Vec<E::Event>,
+    /// The state that the steps lead to; absent where the committed state takes the steps in.
+    pub(crate) state: Option<Arc<E>>,
+    pub(crate) steps: Vec<Step<E::Event>>,
     pub(crate) judged: Vec<Judged<E>>,
     pub(crate) touched: Touched<E::PartKey>,
     pub(crate) private: Option<Bytes>,
@@ -73,8 +74,10 @@ pub(crate) struct Finished<E: Entity> {
     pub(crate) fate: Fate,
 }
 
-/// A batch's bytes and what follows; or why there are none, and who must hear so.
-pub(crate) type Encoded<E> = Result<(Bytes, Box<Finished<E>>), (CodecError, Vec<Judged<E>>)>;
+/// A batch as bytes, what follows when they are written, and the state to decide the next batch on
+/// where the actor keeps it; or why there are no bytes, and who must hear so.
+pub(crate) type Encoded<E> =
+    Result<(Bytes, Box<Finished<E>>, Option<E>), (CodecError, Vec<Judged<E>>)>;
 
 /// What became of a write.
 #[derive(Debug)]
@@ -92,16 +95,18 @@ pub(crate) enum Fate {
 }
 
 impl<E: Entity> Batch<E> {
-    /// Decides what waits, oldest first.
+    /// Decides what waits, oldest first, on the committed state `base`; on `ahead` where the actor
+    /// keeps a state of its own, which is equal to it.
     pub(crate) fn decide(
         base: &Arc<E>,
+        ahead: Option<E>,
         waiting: &mut VecDeque<Sent<E>>,
         now: Timestamp,
         commands: &Commands,
     ) -> Batch<E> {
         let mut batch = Batch {
             base: Arc::clone(base),
-            scratch: None,
+            scratch: ahead,
             steps: Vec::new(),
             judged: Vec::with_capacity(waiting.len().min(BATCH_COMMANDS_MAX)),
             touched: Touched::default(),
@@ -253,8 +258,14 @@ impl<E: Entity> Batch<E> {
         self.steps.is_empty()
     }
 
-    /// The bytes to write, and what to do when they are written.
-    pub(crate) fn encode(self, entity: &EntityRef) -> Encoded<E> {
+    /// The outcomes, and the state to decide the next batch on where the actor keeps it.
+    pub(crate) fn into_silence(self) -> (Vec<Judged<E>>, Option<E>) {
+        (self.judged, self.scratch)
+    }
+
+    /// The bytes to write, and what to do when they are written. With `keeps_ahead` the state stays
+    /// with the actor, and the committed one takes the steps in.
+    pub(crate) fn encode(self, entity: &EntityRef, keeps_ahead: bool) -> Encoded<E> {
         let expected = self.base.version();
         let record = Record {
             expected,
@@ -265,40 +276,55 @@ impl<E: Entity> Batch<E> {
             (Ok(body), Ok(private)) => (body, private),
             (Err(error), _) | (_, Err(error)) => return Err((error, self.judged)),
         };
-        let state = self.scratch.map_or(self.base, Arc::new);
-        let mut events = Vec::with_capacity(self.events);
-        let mut keyed = Vec::new();
-        let mut version = expected;
-        for step in record.steps {
-            version += step.events.len() as u64;
-            events.extend(step.events);
-            if let Some(Keyed { id, body, reply }) = step.keyed {
-                let reply = Bytes::from(reply);
-                let recorded_at = step.stamp.recorded_at;
-                keyed.push((
-                    id,
-                    Remembered {
-                        entity: entity.clone(),
-                        body,
-                        reply,
-                        version,
-                        recorded_at,
-                    },
-                ));
-            }
-        }
+        let mut steps = record.steps;
+        let (state, ahead) = match self.scratch {
+            Some(ahead) if keeps_ahead && private.is_none() => (None, Some(ahead)),
+            Some(ahead) => (Some(Arc::new(ahead)), None),
+            None => (Some(self.base), None),
+        };
         let finished = Finished {
             expected,
             state,
-            events,
+            keyed: remembered(entity, expected, &mut steps),
+            steps,
             judged: self.judged,
             touched: self.touched,
             private: private.map(Bytes::from),
-            keyed,
             fate: Fate::Open,
         };
-        Ok((Bytes::from(body), Box::new(finished)))
+        Ok((Bytes::from(body), Box::new(finished), ahead))
     }
+}
+
+impl<E: Entity> Finished<E> {
+    /// Whether the entity changes.
+    pub(crate) fn changes(&self) -> bool {
+        self.private.is_some() || self.steps.iter().any(|step| !step.events.is_empty())
+    }
+}
+
+/// Takes the answers of keyed commands out of the steps.
+fn remembered<Event>(
+    entity: &EntityRef,
+    expected: u64,
+    steps: &mut [Step<Event>],
+) -> Vec<(u128, Remembered)> {
+    let mut version = expected;
+    let mut keyed = Vec::new();
+    for step in steps {
+        version += step.events.len() as u64;
+        if let Some(Keyed { id, body, reply }) = step.keyed.take() {
+            let done = Remembered {
+                entity: entity.clone(),
+                body,
+                reply: Bytes::from(reply),
+                version,
+                recorded_at: step.stamp.recorded_at,
+            };
+            keyed.push((id, done));
+        }
+    }
+    keyed
 }
 
 /// Applies a step's events, as decided or as read back.

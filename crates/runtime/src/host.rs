@@ -26,7 +26,7 @@ use crate::rows::Head;
 use crate::shared::NodeInner;
 use crate::supervision::Failed;
 use crate::types::{EntityRef, Peer, ReadError, TellError, partition_of};
-use crate::warm::Warm;
+use crate::warm::{Next, Warm};
 
 const SHARDS: usize = 64;
 
@@ -271,17 +271,18 @@ impl<E: Entity> HostInner<E> {
         finished: &mut Finished<E>,
         index: u64,
     ) -> Fate {
-        if !finished.events.is_empty() || finished.private.is_some() {
+        if finished.changes() {
             let touched = std::mem::take(&mut finished.touched);
             let private = finished.private.take();
-            match self.warm.publish(
-                id,
-                finished.expected,
-                &finished.state,
-                index,
-                touched,
-                private,
-            ) {
+            let next = match &finished.state {
+                Some(state) => Next::State(state),
+                None => Next::Steps(&finished.steps),
+            };
+            let expected = finished.expected;
+            match self
+                .warm
+                .publish(id, expected, next, index, touched, private)
+            {
                 Some(true) => self.node.overlay.changed(entity),
                 Some(false) => {}
                 None => {

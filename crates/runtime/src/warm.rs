@@ -13,6 +13,7 @@ use bytes::Bytes;
 use consign_domain::entity::Entity;
 use parking_lot::Mutex;
 
+use crate::codec::Step;
 use crate::touched::Touched;
 
 const SHARDS: usize = 64;
@@ -23,6 +24,15 @@ const CLEAN_BYTES_MAX: usize = 48 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     evictions: u64,
+}
+
+/// How the newest state comes about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next<'a, E: Entity> {
+    /// It is this.
+    State(&'a Arc<E>),
+    /// By taking these in where it lies: nobody else has it, as a rule, so nothing is copied.
+    Steps(&'a [Step<E::Event>]),
 }
 
 /// What a checkpoint writes of one entity.
@@ -161,13 +171,13 @@ impl<E: Entity> Warm<E> {
             .or_insert(entry);
     }
 
-    /// Makes `state` the newest, if it was decided on the newest: the fence of L4. Says `Some` of
-    /// whether the entity must be queued for the index; `None` when the versions do not match.
+    /// Makes `next` the newest state, if it was decided on the newest: the fence of L4. Says `Some`
+    /// of whether the entity must be queued for the index; `None` when the versions do not match.
     pub(crate) fn publish(
         &self,
         id: &E::Id,
         expected: u64,
-        state: &Arc<E>,
+        next: Next<'_, E>,
         index: u64,
         touched: Touched<E::PartKey>,
         private: Option<Bytes>,
@@ -177,7 +187,10 @@ impl<E: Entity> Warm<E> {
             if entry.state.version() != expected {
                 return None;
             }
-            entry.state = Arc::clone(state);
+            match next {
+                Next::State(state) => entry.state = Arc::clone(state),
+                Next::Steps(steps) => apply_all(Arc::make_mut(&mut entry.state), steps),
+            }
             entry.index = index;
             entry.recent.push(index);
             entry.used = true;
@@ -196,8 +209,17 @@ impl<E: Entity> Warm<E> {
             }
             return Some(!std::mem::replace(&mut entry.unindexed, true));
         }
+        let state = match next {
+            Next::State(state) => Arc::clone(state),
+            Next::Steps(_) if expected > 0 => return None,
+            Next::Steps(steps) => {
+                let mut state = E::empty(id.clone());
+                apply_all(&mut state, steps);
+                Arc::new(state)
+            }
+        };
         let entry = Entry {
-            state: Arc::clone(state),
+            state,
             index,
             unwritten: Some(Unwritten {
                 parts: touched,
@@ -408,6 +430,14 @@ impl<E: Entity> Warm<E> {
         }
         if shard.clean.is_empty() {
             shard.clean_weight = 0;
+        }
+    }
+}
+
+fn apply_all<E: Entity>(state: &mut E, steps: &[Step<E::Event>]) {
+    for step in steps {
+        for event in &step.events {
+            state.apply(event, &step.stamp);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::support::{Command, Counters, eventually, options, start, start_with};
+use crate::support::{Command, Counters, eventually, options, start, start_staying, start_with};
 use consign_runtime::{AskError, Call, Health, NodeOptions, Wait};
 
 fn dir() -> tempfile::TempDir {
@@ -53,6 +53,40 @@ async fn a_reply_comes_with_the_state_that_holds_its_events() {
         Err(AskError::VersionMismatch { current: 1 })
     ));
     world.node.shutdown().await;
+}
+
+/// The committed state of an entity that stays in memory changes where it lies; whoever has read it
+/// keeps what was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_was_read_never_changes() {
+    let dir = dir();
+    let world = start_staying(options(dir.path()), true).await;
+    let mut read = Vec::new();
+    for n in 1..=40_u64 {
+        let command = Command::AddTo((n % 3) as u8, 1);
+        let asked = world.host.ask("a".into(), command, Call::by("api")).await;
+        let asked = asked.expect("done");
+        assert_eq!((asked.reply.total, asked.state.total()), (n, n));
+        read.push(
+            world
+                .host
+                .read(&"a".into())
+                .expect("reads")
+                .expect("exists"),
+        );
+    }
+    for (state, n) in read.iter().zip(1..) {
+        assert_eq!((state.total(), state.core.version), (n, n));
+    }
+    world.node.halt().await;
+    let again = start_staying(options(dir.path()), true).await;
+    let state = again
+        .host
+        .read(&"a".into())
+        .expect("reads")
+        .expect("exists");
+    assert_eq!((state.total(), state.core.version), (40, 40));
+    again.node.shutdown().await;
 }
 
 /// A hot entity: everything that waits is one write.
@@ -241,8 +275,13 @@ async fn a_panicking_command_harms_nobody_else_and_the_third_quarantines() {
 /// A panic within a batch: its neighbours' events and answers stand.
 #[tokio::test(flavor = "multi_thread")]
 async fn neighbours_of_a_panic_in_one_batch_are_answered() {
+    neighbours_of_a_panic(false).await;
+    neighbours_of_a_panic(true).await;
+}
+
+async fn neighbours_of_a_panic(stay: bool) {
     let dir = dir();
-    let world = start(options(dir.path())).await;
+    let world = start_staying(options(dir.path()), stay).await;
     let asks: Vec<_> = (0..50)
         .map(|n| {
             let command = match n {

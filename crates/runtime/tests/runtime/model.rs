@@ -7,7 +7,7 @@ use std::ops::Bound;
 use consign_runtime::{Call, CommandKey};
 use proptest::prelude::*;
 
-use crate::support::{Command, Reply, World, options, start};
+use crate::support::{Command, Reply, World, options, start_staying};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -59,9 +59,9 @@ impl Model {
     }
 }
 
-async fn live(acts: Vec<Act>) {
+async fn live(acts: Vec<Act>, stay: bool) {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut world = start(options(dir.path())).await;
+    let mut world = start_staying(options(dir.path()), stay).await;
     let mut model = Model::default();
     for act in acts {
         match act {
@@ -82,11 +82,11 @@ async fn live(acts: Vec<Act>) {
             Act::Checkpoint => world.node.checkpoint_now().await.expect("written"),
             Act::Crash => {
                 world.node.halt().await;
-                world = start(options(dir.path())).await;
+                world = start_staying(options(dir.path()), stay).await;
             }
             Act::Restart => {
                 world.node.shutdown().await;
-                world = start(options(dir.path())).await;
+                world = start_staying(options(dir.path()), stay).await;
             }
         }
     }
@@ -153,14 +153,14 @@ fn check(world: &World, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 40, ..ProptestConfig::default() })]
     #[test]
-    fn a_node_does_what_the_model_does(acts in acts()) {
+    fn a_node_does_what_the_model_does(acts in acts(), stay in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("a runtime");
-        runtime.block_on(live(acts));
+        runtime.block_on(live(acts, stay));
     }
 }

@@ -247,6 +247,8 @@ pub struct Counters {
     /// While set, effects go nowhere, as if the network lost them.
     pub loses_messages: AtomicBool,
     pub panics_in_perform: AtomicBool,
+    /// Whether counters stay in memory, as locations do.
+    pub stay: AtomicBool,
     pub performed: AtomicU64,
     pub committed: AtomicU64,
     pub refused: AtomicU64,
@@ -290,6 +292,9 @@ impl Behaviour<Counter> for Counters {
         self.committed
             .fetch_add(events.len() as u64, Ordering::SeqCst);
     }
+    fn preload(&self) -> bool {
+        self.stay.load(Ordering::SeqCst)
+    }
     fn index(&self, state: &Counter) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut key = b"total".to_vec();
         key.extend_from_slice(&state.total().to_be_bytes());
@@ -316,6 +321,13 @@ pub fn options(dir: &Path) -> NodeOptions {
 
 pub async fn start(options: NodeOptions) -> World {
     start_with(options, Arc::new(Counters::default())).await
+}
+
+/// Counters that stay in memory if `stay` says so.
+pub async fn start_staying(options: NodeOptions, stay: bool) -> World {
+    let counters = Counters::default();
+    counters.stay.store(stay, Ordering::SeqCst);
+    start_with(options, Arc::new(counters)).await
 }
 
 pub async fn start_with(options: NodeOptions, counters: Arc<Counters>) -> World {
