@@ -1,19 +1,21 @@
 //! A whole copy while work goes on, and back.
 //!
-//! In: a running node's files, read under one transaction each. Out: a directory with fresh files
-//! and a manifest that counts and sums every row. The caller sees to it that no checkpoint runs in
+//! In: a running node's files: the log up to its last durable row, the state under one transaction.
+//! Out: a directory with fresh files and a manifest that counts and sums every row. The caller sees to it that no checkpoint runs in
 //! between, so that the copy is a prefix of the node's commits.
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::committer::ROWS;
 use crate::error::{BackupError, OpenError, StoreError};
 use crate::format::FORMAT_VERSION;
-use crate::journal::{JOURNAL_FILE, Journal, PURGED, STATE_FILE, open_database};
+use crate::journal::{JOURNAL_FILE, Journal, STATE_FILE, open_database, open_log_file};
+use crate::log::PartitionId;
+use crate::row::{Row, RowWriter};
+use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::{StateStore, Table};
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -55,6 +57,12 @@ impl Tally {
             self.sum.update(bytes);
         }
     }
+    fn note(&mut self, purged: &[(PartitionId, u64)]) {
+        for (PartitionId(partition), index) in purged {
+            self.sum.update(&partition.to_le_bytes());
+            self.sum.update(&index.to_le_bytes());
+        }
+    }
     fn text(&self) -> String {
         format!("{:016x}", self.sum.digest())
     }
@@ -69,13 +77,10 @@ impl Journal {
     pub fn backup(&self, state: &StateStore, target: &Path) -> Result<BackupManifest, BackupError> {
         ensure_empty(target)?;
         std::fs::create_dir_all(target).map_err(io("make", target))?;
-        let begin = |database: &Database| {
-            database
-                .begin_read()
-                .map_err(|error| StoreError::redb("begin a backup")(error.into()))
-        };
-        let (log, rows) = (begin(self.database())?, begin(state.database())?);
-        let journal = copy_journal(&log, target, self.partitions())?;
+        // The log first: the state must not be older than it, and none of it is purged meanwhile.
+        let journal = copy_journal(self, target)?;
+        let rows = state.database().begin_read();
+        let rows = rows.map_err(|error| StoreError::redb("begin a backup")(error.into()))?;
         let state = copy_state(&rows, target, self.partitions())?;
         let manifest = BackupManifest {
             format_version: FORMAT_VERSION,
@@ -142,7 +147,7 @@ fn copy_checked(backup: &Path, dir: &Path, manifest: &BackupManifest) -> Result<
         sync(&to)?;
     }
     sync(dir)?;
-    let (journal, state) = tally(dir)?;
+    let (journal, state) = tally(dir, manifest.partitions)?;
     let found = (journal.rows, journal.text(), state.rows, state.text());
     let said = (
         manifest.journal_rows,
@@ -202,67 +207,46 @@ fn copied<T>(result: Result<T, redb::Error>) -> Result<T, BackupError> {
     result.map_err(|error| StoreError::redb("copy rows")(error).into())
 }
 
-fn copy_journal(
-    log: &ReadTransaction,
-    target: &Path,
-    partitions: u16,
-) -> Result<Tally, BackupError> {
-    let copy = open_database(target, JOURNAL_FILE, None, COPY_CACHE_BYTES)?;
-    crate::format::check(&copy, JOURNAL_FILE, partitions)?;
+fn copy_journal(journal: &Journal, target: &Path) -> Result<Tally, BackupError> {
+    let path = target.join(JOURNAL_FILE);
+    let file = open_log_file(target).map_err(io("make", &path))?;
+    let copy = SegmentLog::open(file, journal.partitions(), SEGMENT_BYTES)?;
+    let mut known = vec![0; usize::from(journal.partitions())];
     let mut tally = Tally::default();
-    copied(each_journal_row(log, |slice| {
-        let write = copy.begin_write()?;
-        {
-            let mut rows = write.open_table(ROWS)?;
-            let mut purged = write.open_table(PURGED)?;
-            for row in slice {
-                match row {
-                    JournalRow::Row(key, value) => {
-                        tally.add(&key.to_be_bytes(), value);
-                        rows.insert(key, value.as_slice())?;
-                    }
-                    JournalRow::Purged(key, value) => {
-                        tally.add(&key.to_be_bytes(), &value.to_be_bytes());
-                        purged.insert(key, value)?;
-                    }
-                }
-            }
+    let mut failed = None;
+    let header = journal.log().header();
+    journal.log().each_row(&mut |_, row| {
+        if failed.is_some() {
+            return Ok(());
         }
-        write.commit()?;
+        let bytes = bytes_of(row);
+        tally.add(&[], &bytes);
+        for (partition, index) in row.held() {
+            known[usize::from(partition.0)] = index;
+        }
+        failed = copy.write(&bytes, &row.held()).err();
         Ok(())
-    }))?;
+    })?;
+    let purged: Vec<(PartitionId, u64)> = (0..).map(PartitionId).zip(header.purged).collect();
+    for ((_, purged), known) in purged.iter().zip(&mut known) {
+        *known = (*known).max(*purged);
+    }
+    let written = failed.map_or(Ok(()), Err);
+    let noted = written
+        .and_then(|()| copy.sync())
+        .and_then(|()| copy.note(&purged, known, header.time_floor));
+    noted.map_err(io("write", &path))?;
+    tally.note(&purged);
     Ok(tally)
 }
 
-enum JournalRow {
-    Row(u64, Vec<u8>),
-    Purged(u32, u64),
-}
-
-/// Hands all rows of a log to `take`, slice by slice.
-fn each_journal_row(
-    log: &ReadTransaction,
-    mut take: impl FnMut(&[JournalRow]) -> Result<(), redb::Error>,
-) -> Result<(), redb::Error> {
-    let mut slice = Vec::new();
-    if let Some(purged) = known(log.open_table(PURGED))? {
-        for item in purged.iter()? {
-            let (key, value) = item?;
-            slice.push(JournalRow::Purged(key.value(), value.value()));
-        }
+/// A row as it was written.
+fn bytes_of(row: &Row) -> Vec<u8> {
+    let mut writer = RowWriter::new(Vec::new(), row.written_at);
+    for piece in &row.pieces {
+        writer.push(piece.partition, piece.index, &piece.entry);
     }
-    if let Some(rows) = known(log.open_table(ROWS))? {
-        for item in rows.iter()? {
-            let (key, value) = item?;
-            slice.push(JournalRow::Row(key.value(), value.value().to_vec()));
-            // Rows of the log may be large, those of the state are not.
-            if slice.len() >= ROWS_PER_SLICE / 100 {
-                take(&slice)?;
-                slice.clear();
-            }
-        }
-    }
-    take(&slice)
+    writer.finish()
 }
 
 fn copy_state(
@@ -313,23 +297,23 @@ fn each_state_row(
 }
 
 /// Counts and sums what lies in `dir`.
-fn tally(dir: &Path) -> Result<(Tally, Tally), BackupError> {
-    let open = |file| open_database(dir, file, None, COPY_CACHE_BYTES);
-    let begin = |database: &Database| copied(database.begin_read().map_err(redb::Error::from));
-    let (journal, state) = (open(JOURNAL_FILE)?, open(STATE_FILE)?);
+fn tally(dir: &Path, partitions: u16) -> Result<(Tally, Tally), BackupError> {
+    let file = open_log_file(dir).map_err(io("open", &dir.join(JOURNAL_FILE)))?;
+    let log = SegmentLog::open(file, partitions, SEGMENT_BYTES)?;
     let (mut of_journal, mut of_state) = (Tally::default(), Tally::default());
-    copied(each_journal_row(&begin(&journal)?, |slice| {
-        for row in slice {
-            match row {
-                JournalRow::Row(key, value) => of_journal.add(&key.to_be_bytes(), value),
-                JournalRow::Purged(key, value) => {
-                    of_journal.add(&key.to_be_bytes(), &value.to_be_bytes())
-                }
-            }
-        }
+    log.recover(&mut |_, row| {
+        of_journal.add(&[], &bytes_of(row));
         Ok(())
-    }))?;
-    copied(each_state_row(&begin(&state)?, |_, slice| {
+    })?;
+    of_journal.note(
+        &(0..)
+            .map(PartitionId)
+            .zip(log.header().purged)
+            .collect::<Vec<_>>(),
+    );
+    let state = open_database(dir, STATE_FILE, None, COPY_CACHE_BYTES)?;
+    let rows = copied(state.begin_read().map_err(redb::Error::from))?;
+    copied(each_state_row(&rows, |_, slice| {
         slice
             .iter()
             .for_each(|(key, value)| of_state.add(key, value));

@@ -1,7 +1,7 @@
 //! The one thread of a node that writes the log: it takes all that waits, makes it durable as one
 //! row with one sync, and only then tells anybody.
 //!
-//! In: appends of all partitions, in the order in which they came. Out: rows in `journal.redb`,
+//! In: appends of all partitions, in the order in which they came. Out: rows in `journal.log`,
 //! the tail in memory, and each append's `Done`. Holds: nothing is acknowledged before its sync
 //! (L2); after a failed write or sync nothing is acknowledged any more.
 
@@ -10,15 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
-use redb::{Durability, TableDefinition};
 
 use crate::error::AppendError;
 use crate::journal::Shared;
 use crate::log::{Committed, Done, Entry, PartitionId};
 use crate::row::RowWriter;
-
-/// Rows by node-wide rising key.
-pub(crate) const ROWS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("rows");
+use crate::segments::Held;
 
 /// Entries of one row at most.
 const ROW_ENTRIES_MAX: usize = 8_192;
@@ -28,7 +25,7 @@ const ROW_BYTES_MAX: usize = 8 << 20;
 const CROWD: usize = 16;
 /// Time from the beginning of one commit to the next in a crowd: a commit costs the same whatever
 /// it holds, so that few large ones leave more time for work (decision 0010).
-const PACE: Duration = Duration::from_micros(1_500);
+const PACE: Duration = Duration::from_micros(500);
 /// Bytes of one entry at most.
 pub(crate) const ENTRY_BYTES_MAX: u64 = 64 << 20;
 
@@ -49,9 +46,9 @@ pub(crate) struct Append {
 
 /// Runs until it is told to stop. A panic is a failure like that of a disk; whoever still waits
 /// in the queue is answered either way.
-pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>, next_row: u64) {
+pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>) {
     let mut reason = "the journal is closed".to_owned();
-    if catch_unwind(AssertUnwindSafe(|| run(shared, orders, next_row))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| run(shared, orders))).is_err() {
         reason = "the committer panicked".to_owned();
         shared.fail(&reason);
     }
@@ -64,7 +61,7 @@ pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>, nex
     refuse(&mut waiting, &reason);
 }
 
-fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
+fn run(shared: &Arc<Shared>, orders: &Receiver<Order>) {
     let mut waiting: Vec<Append> = Vec::new();
     let mut buffer = Vec::new();
     let mut crowd = Crowd::new();
@@ -73,8 +70,7 @@ fn run(shared: &Arc<Shared>, orders: &Receiver<Order>, mut next_row: u64) {
         let stop = gather(orders, &mut waiting);
         crowd.note(waiting.len());
         if !waiting.is_empty() {
-            buffer = commit(shared, &mut waiting, next_row, buffer);
-            next_row += 1;
+            buffer = commit(shared, &mut waiting, buffer);
         }
         if stop {
             return;
@@ -143,8 +139,8 @@ fn gather(orders: &Receiver<Order>, waiting: &mut Vec<Append>) -> bool {
     false
 }
 
-/// Makes `waiting` durable as row `key` and tells everybody. Gives the buffer back.
-fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec<u8>) -> Vec<u8> {
+/// Makes `waiting` durable as one row and tells everybody. Gives the buffer back.
+fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> Vec<u8> {
     if let Some(reason) = shared.failure() {
         refuse(waiting, &reason);
         return buffer;
@@ -152,29 +148,31 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec
     let started = Instant::now();
     let mut next: Vec<u64> = shared.last_indexes();
     let mut row = RowWriter::new(buffer, (shared.now)());
-    let mut last: Vec<(PartitionId, u64)> = Vec::new();
+    let mut held = Held::new();
     let mut indexes = Vec::with_capacity(waiting.len());
     for append in waiting.iter() {
         let index = &mut next[usize::from(append.partition.0)];
         *index += 1;
         row.push(append.partition, *index, &append.entry);
         indexes.push(*index);
-        match last
+        match held
             .iter_mut()
             .find(|(partition, _)| *partition == append.partition)
         {
-            Some((_, upto)) => *upto = *index,
-            None => last.push((append.partition, *index)),
+            Some((_, last)) => *last = *index,
+            None => held.push((append.partition, *index)),
         }
     }
     let row = row.finish();
-    if let Err(error) = write_row(shared, key, &row) {
-        let reason = format!("cannot write the journal: {error}");
-        shared.fail(&reason);
-        refuse(waiting, &reason);
-        return row;
-    }
-    shared.live.lock().insert(key, last);
+    let key = match shared.log.append(&row, &held) {
+        Ok(key) => key,
+        Err(error) => {
+            let reason = format!("cannot write the journal: {error}");
+            shared.fail(&reason);
+            refuse(waiting, &reason);
+            return row;
+        }
+    };
     metrics::histogram!("consign_journal_commit_seconds").record(started.elapsed());
     metrics::counter!("consign_journal_commits_total").increment(1);
     metrics::counter!("consign_journal_entries_total").increment(waiting.len() as u64);
@@ -203,17 +201,6 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, key: u64, buffer: Vec
     }
     shared.committed();
     row
-}
-
-fn write_row(shared: &Shared, key: u64, row: &[u8]) -> Result<(), redb::Error> {
-    let mut write = shared.database.begin_write()?;
-    write.set_durability(Durability::Immediate)?;
-    {
-        let mut rows = write.open_table(ROWS)?;
-        rows.insert(key, row)?;
-    }
-    write.commit()?;
-    Ok(())
 }
 
 fn refuse(waiting: &mut Vec<Append>, reason: &str) {

@@ -40,6 +40,14 @@ pub enum StoreError {
         /// redb's word.
         source: Box<redb::Error>,
     },
+    /// The file system says so, of `journal.log`.
+    #[error("cannot {what}: {source}")]
+    Log {
+        /// What was tried.
+        what: &'static str,
+        /// Its word.
+        source: std::io::Error,
+    },
     /// A row is not what was written.
     #[error("{what} is damaged")]
     Damaged {
@@ -49,6 +57,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    pub(crate) fn log(what: &'static str) -> impl FnOnce(std::io::Error) -> StoreError {
+        move |source| StoreError::Log { what, source }
+    }
+
     pub(crate) fn redb(what: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
         move |source| StoreError::Redb {
             what,
@@ -76,6 +88,12 @@ pub enum OpenError {
         /// redb's word.
         source: Box<redb::Error>,
     },
+    /// The file system says so, of `journal.log`.
+    #[error("cannot open journal.log: {0}")]
+    Log(std::io::Error),
+    /// Neither of its headers can be read.
+    #[error("journal.log has no readable header: restore a backup, its rows cannot be trusted")]
+    DamagedLog,
     /// Written by another version of Consign.
     #[error(
         "{file} has format version {found}, this binary reads {supported}: start the version that \
@@ -126,7 +144,7 @@ pub enum OpenError {
     },
     /// The two files are not of one node at one time: one was lost, swapped or brought back alone.
     #[error(
-        "state.redb holds partition {partition} up to entry {checkpoint}, journal.redb goes on after \
+        "state.redb holds partition {partition} up to entry {checkpoint}, journal.log goes on after \
          {purged} and ends with {last}: the files do not belong together, restore a backup of both"
     )]
     Apart {

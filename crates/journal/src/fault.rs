@@ -97,6 +97,22 @@ impl Disk {
         }
     }
 
+    /// What is stored at `at` becomes `bytes`.
+    pub fn overwrite(&self, at: usize, bytes: &[u8]) {
+        let platter = &mut *self.0.lock();
+        for stored in [&mut platter.current, &mut platter.synced] {
+            if let Some(place) = stored.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        }
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.0.lock().current.len()
+    }
+
     /// Where `needle` is stored.
     #[must_use]
     pub fn find(&self, needle: &[u8]) -> Option<usize> {
@@ -181,9 +197,14 @@ impl StorageBackend for Backend {
         if platter.step()?.is_some() {
             return Err(broken());
         }
-        let current = platter.current.clone();
-        platter.synced = current;
-        platter.unsynced.clear();
+        let length = platter.current.len();
+        platter.synced.resize(length, 0);
+        for (offset, bytes) in std::mem::take(&mut platter.unsynced) {
+            // A shorter file keeps nothing beyond its end.
+            if let Some(place) = platter.synced.get_mut(offset..offset + bytes.len()) {
+                place.copy_from_slice(&bytes);
+            }
+        }
         Ok(())
     }
 

@@ -1,31 +1,26 @@
-//! `journal.redb`: opening, appending, purging.
+//! The journal: opening, appending, purging.
 //!
 //! In: a directory. Out: what it held that no checkpoint has taken over; then a log that takes
 //! appends.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, TableDefinition};
+use redb::{Database, StorageBackend};
 
-use crate::committer::{self, Append, ENTRY_BYTES_MAX, Order, ROWS};
+use crate::committer::{self, Append, ENTRY_BYTES_MAX, Order};
 use crate::error::{AppendError, OpenError, StoreError};
 use crate::log::{Done, Entry, Health, Log, PartitionId};
+use crate::log_file::LogFile;
 use crate::recovery::{ensure_together, recover};
+use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::StateStore;
-use crate::tail::{LiveRows, Tail};
-
-/// Per partition, the last index that a checkpoint has taken over; and under [`TIME_FLOOR`] the
-/// latest time of a row that is gone.
-pub(crate) const PURGED: TableDefinition<'static, u32, u64> = TableDefinition::new("purged");
-/// Key in [`PURGED`] beyond all partitions.
-pub(crate) const TIME_FLOOR: u32 = u32::MAX;
-/// Rows that one purge transaction deletes at most, so that commits wait only briefly.
-const PURGE_ROWS_PER_SLICE: usize = 512;
+use crate::tail::Tail;
 
 /// How a data directory is opened.
 pub struct Options {
@@ -33,9 +28,11 @@ pub struct Options {
     pub dir: PathBuf,
     /// Partitions; fixed when the directory is made.
     pub partitions: u16,
-    /// Cache of each database, in bytes.
+    /// Cache of the state's database, in bytes.
     pub cache_bytes: usize,
-    /// In place of `journal.redb`'s file, for fault tests.
+    /// Bytes of a segment of the log; fixed when the directory is made.
+    pub segment_bytes: u64,
+    /// In place of `journal.log`, for fault tests.
     pub journal_backend: Option<Box<dyn redb::StorageBackend>>,
     /// In place of `state.redb`'s file, for fault tests.
     pub state_backend: Option<Box<dyn redb::StorageBackend>>,
@@ -66,6 +63,7 @@ impl Options {
             dir,
             partitions: 8,
             cache_bytes: 64 << 20,
+            segment_bytes: SEGMENT_BYTES,
             journal_backend: None,
             state_backend: None,
             now: Arc::new(now),
@@ -95,12 +93,10 @@ pub struct Journal {
 
 /// What the committer and the callers share.
 pub(crate) struct Shared {
-    pub(crate) database: Database,
+    pub(crate) log: SegmentLog,
     pub(crate) tail: Tail,
-    pub(crate) live: Mutex<LiveRows>,
     pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
     pub(crate) partitions: u16,
-    time_floor: AtomicI64,
     failed: RwLock<Option<String>>,
     commits: AtomicU64,
     hear_commit: RwLock<Vec<HearCommit>>,
@@ -160,6 +156,7 @@ impl Journal {
             dir,
             partitions,
             cache_bytes,
+            segment_bytes,
             journal_backend,
             state_backend,
             now,
@@ -170,20 +167,21 @@ impl Journal {
                 source,
             })?;
         }
-        let database = open_database(&dir, JOURNAL_FILE, journal_backend, cache_bytes)?;
-        crate::format::check(&database, JOURNAL_FILE, partitions)?;
+        let file = match journal_backend {
+            Some(file) => file,
+            None => open_log_file(&dir).map_err(OpenError::Log)?,
+        };
+        let log = SegmentLog::open(file, partitions, segment_bytes)?;
+        let found = recover(&log)?;
         let state = open_database(&dir, STATE_FILE, state_backend, cache_bytes)?;
         crate::format::check(&state, STATE_FILE, partitions)?;
-        let found = recover(&database, partitions)?;
         let state = StateStore::new(state);
         ensure_together(&state, &found)?;
         let shared = Arc::new(Shared {
-            database,
+            log,
             tail: Tail::new(&found.purged),
-            live: Mutex::new(found.live),
             now,
             partitions,
-            time_floor: AtomicI64::new(found.time_floor),
             failed: RwLock::new(None),
             commits: AtomicU64::new(0),
             hear_commit: RwLock::new(Vec::new()),
@@ -194,10 +192,9 @@ impl Journal {
         }
         let (orders, inbox) = crossbeam_channel::unbounded();
         let theirs = Arc::clone(&shared);
-        let next_row = found.next_row;
         let committer = std::thread::Builder::new()
             .name("consign-commit".to_owned())
-            .spawn(move || committer::run_to_its_end(&theirs, &inbox, next_row))
+            .spawn(move || committer::run_to_its_end(&theirs, &inbox))
             .map_err(|source| OpenError::Directory { path: dir, source })?;
         let journal = Journal {
             shared,
@@ -223,11 +220,19 @@ impl Journal {
             self.shared.fail("the committer panicked");
         }
         let mut failed = self.shared.failed.write();
-        failed.get_or_insert_with(|| "the journal is closed".to_owned());
+        if failed.is_none() {
+            // From here on it is known what must be there: damage to the last row shows, too. If it
+            // cannot be noted, everything is there all the same.
+            let floor = (self.shared.now)();
+            if let Err(error) = self.shared.log.note(&[], self.shared.last_indexes(), floor) {
+                tracing::warn!(%error, "the journal's end could not be noted");
+            }
+            *failed = Some("the journal is closed".to_owned());
+        }
     }
 
-    pub(crate) fn database(&self) -> &Database {
-        &self.shared.database
+    pub(crate) fn log(&self) -> &SegmentLog {
+        &self.shared.log
     }
 
     pub(crate) fn partitions(&self) -> u16 {
@@ -293,24 +298,11 @@ impl Log for Journal {
     }
 
     fn purge(&self, upto: &[(PartitionId, u64)]) -> Result<(), StoreError> {
-        let dead = self.shared.live.lock().dead(upto);
-        let floor = self
-            .shared
-            .time_floor
-            .load(Ordering::Relaxed)
-            .max((self.shared.now)());
-        let mut slices: Vec<&[u64]> = dead.chunks(PURGE_ROWS_PER_SLICE).collect();
-        if slices.is_empty() {
-            slices.push(&[]);
-        }
-        // What is purged is noted first: a row that outlives its note holds nothing that counts.
-        for (nth, rows) in slices.into_iter().enumerate() {
-            let note = (nth == 0).then_some(upto);
-            purge_rows(&self.shared.database, rows, note, floor)
-                .map_err(StoreError::redb("purge the journal"))?;
-            self.shared.live.lock().remove(rows);
-        }
-        self.shared.time_floor.store(floor, Ordering::Relaxed);
+        let (known, floor) = (self.shared.last_indexes(), (self.shared.now)());
+        self.shared
+            .log
+            .note(upto, known, floor)
+            .map_err(StoreError::log("purge the journal"))?;
         for (partition, index) in upto {
             self.shared.tail.purge(*partition, *index);
         }
@@ -329,11 +321,19 @@ impl Log for Journal {
     }
 }
 
-pub(crate) const JOURNAL_FILE: &str = "journal.redb";
+pub(crate) const JOURNAL_FILE: &str = "journal.log";
 pub(crate) const STATE_FILE: &str = "state.redb";
 
+/// Opens the log's file, or makes it.
+pub(crate) fn open_log_file(dir: &Path) -> std::io::Result<Box<dyn StorageBackend>> {
+    let file = LogFile::open(&dir.join(JOURNAL_FILE))?;
+    // A new file is there after a crash only if its directory says so.
+    File::open(dir)?.sync_all()?;
+    Ok(Box::new(file))
+}
+
 pub(crate) fn open_database(
-    dir: &std::path::Path,
+    dir: &Path,
     file: &'static str,
     backend: Option<Box<dyn redb::StorageBackend>>,
     cache_bytes: usize,
@@ -373,26 +373,4 @@ impl redb::StorageBackend for Boxed {
     fn close(&self) -> Result<(), std::io::Error> {
         self.0.close()
     }
-}
-
-fn purge_rows(
-    database: &Database,
-    rows: &[u64],
-    note: Option<&[(PartitionId, u64)]>,
-    floor: i64,
-) -> Result<(), redb::Error> {
-    let write = database.begin_write()?;
-    {
-        let mut purged = write.open_table(PURGED)?;
-        for (partition, index) in note.unwrap_or_default() {
-            purged.insert(u32::from(partition.0), index)?;
-        }
-        purged.insert(TIME_FLOOR, floor.max(0).cast_unsigned())?;
-        let mut table = write.open_table(ROWS)?;
-        for row in rows {
-            table.remove(row)?;
-        }
-    }
-    write.commit()?;
-    Ok(())
 }

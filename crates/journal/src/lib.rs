@@ -4,7 +4,7 @@
 //! every entry that was acknowledged, in order, without a gap. Knows partitions, entities' keys
 //! and bytes; never knows what an entity is.
 //!
-//! - [`Journal`] is the log, `journal.redb`: one committer thread, one row per commit ([`row`]).
+//! - [`Journal`] is the log, `journal.log`: one committer thread, one row per commit ([`row`]).
 //! - [`StateStore`] is what a checkpoint wrote, `state.redb`: parts, indexes, history.
 //! - [`Log`] is the interface that Raft will sit behind.
 
@@ -14,12 +14,18 @@ mod error;
 #[cfg(feature = "fault")]
 pub mod fault;
 mod format;
+mod frame;
+mod header;
 mod journal;
 mod log;
+mod log_file;
 mod recovery;
 pub mod row;
+mod segments;
 mod state;
+mod survey;
 mod tail;
+mod take;
 
 pub use backup::{BackupManifest, restore};
 pub use error::{AppendError, BackupError, OpenError, StoreError};

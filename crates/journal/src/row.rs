@@ -11,6 +11,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::log::{Entry, PartitionId};
+use crate::take::take;
 
 /// The layout above.
 const ROW_VERSION: u8 = 1;
@@ -100,6 +101,21 @@ pub struct Row {
     pub pieces: Vec<Piece>,
 }
 
+impl Row {
+    /// The last index of each partition in it.
+    #[must_use]
+    pub fn held(&self) -> Vec<(PartitionId, u64)> {
+        let mut held: Vec<(PartitionId, u64)> = Vec::new();
+        for piece in &self.pieces {
+            match held.iter_mut().find(|(of, _)| *of == piece.partition) {
+                Some((_, last)) => *last = piece.index,
+                None => held.push((piece.partition, piece.index)),
+            }
+        }
+        held
+    }
+}
+
 /// Reads a row back.
 ///
 /// # Errors
@@ -151,15 +167,6 @@ pub fn read(row: &Bytes) -> Result<Row, &'static str> {
     } else {
         Err("it holds more than it counts")
     }
-}
-
-fn take<const N: usize>(body: &[u8], at: &mut usize) -> Result<[u8; N], &'static str> {
-    let bytes = body
-        .get(*at..)
-        .and_then(|rest| rest.first_chunk())
-        .ok_or("it is cut off")?;
-    *at += N;
-    Ok(*bytes)
 }
 
 fn slice(row: &Bytes, end: usize, at: &mut usize, len: usize) -> Result<Bytes, &'static str> {

@@ -3,14 +3,14 @@
 //! In: what the committer made durable. Out: entries by index. Bounded by the journal's bound on
 //! bytes, because a checkpoint purges it. Holds: indexes have no gap.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use crate::log::{Entry, PartitionId};
 
-/// The tails of all partitions, and which row holds what.
+/// The tails of all partitions.
 #[derive(Debug)]
 pub(crate) struct Tail {
     partitions: Vec<RwLock<PartitionTail>>,
@@ -104,37 +104,5 @@ impl Tail {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.partitions.iter().map(|tail| tail.read().bytes).sum()
-    }
-}
-
-/// Which entries each row still holds that no checkpoint has: a row dies with its last one.
-#[derive(Debug, Default)]
-pub(crate) struct LiveRows {
-    rows: BTreeMap<u64, Vec<(PartitionId, u64)>>,
-}
-
-impl LiveRows {
-    /// A row was written; `last` names the last index of each partition in it.
-    pub(crate) fn insert(&mut self, row: u64, last: Vec<(PartitionId, u64)>) {
-        self.rows.insert(row, last);
-    }
-
-    /// Rows that hold nothing beyond `upto`.
-    pub(crate) fn dead(&self, upto: &[(PartitionId, u64)]) -> Vec<u64> {
-        let held = |(partition, index): &(PartitionId, u64)| {
-            upto.iter()
-                .any(|(of, last)| of == partition && index <= last)
-        };
-        self.rows
-            .iter()
-            .filter(|(_, last)| last.iter().all(held))
-            .map(|(row, _)| *row)
-            .collect()
-    }
-
-    pub(crate) fn remove(&mut self, rows: &[u64]) {
-        for row in rows {
-            self.rows.remove(row);
-        }
     }
 }

@@ -10,7 +10,7 @@ use consign_runtime::CommandKey;
 /// What the service is started with.
 #[derive(Clone, Debug)]
 pub struct ConsignOptions {
-    /// Where `journal.redb` and `state.redb` lie.
+    /// Where `journal.log` and `state.redb` lie.
     pub data: PathBuf,
     /// Partitions; fixed when the data directory is made.
     pub partitions: u16,

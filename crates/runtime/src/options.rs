@@ -50,7 +50,7 @@ pub struct NodeOptions {
     pub resend_after: Duration,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// In place of `journal.redb`'s file, for fault tests.
+    /// In place of `journal.log`'s file, for fault tests.
     pub journal_backend: Option<Box<dyn consign_journal::StorageBackend>>,
     /// In place of `state.redb`'s file, for fault tests.
     pub state_backend: Option<Box<dyn consign_journal::StorageBackend>>,

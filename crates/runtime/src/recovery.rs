@@ -47,12 +47,12 @@ impl NodeBuilder {
         let clock = Arc::new(RaisedClock::new(Arc::clone(&options.clock)));
         let theirs = Arc::clone(&clock);
         let recovered = Journal::open(Options {
-            dir: options.dir.clone(),
             partitions: options.partitions,
             cache_bytes: options.cache_bytes,
             journal_backend: options.journal_backend.take(),
             state_backend: options.state_backend.take(),
             now: Arc::new(move || theirs.now().0),
+            ..Options::new(options.dir.clone())
         })?;
         clock.raise_to(Timestamp(recovered.time_floor));
         let journal = Arc::clone(&recovered.journal);

@@ -56,14 +56,16 @@ fn group_commits_survive_a_crash_at_every_operation_and_a_second_crash_while_rec
     // Which entries share a row is up to the threads, so the bound is generous, and what did not
     // break is not counted.
     let mut broke = 0;
-    for nth in 0..40 {
+    for nth in 0..20 {
         for fault in [Fault::Fail, Fault::Tear] {
             let context = format!("{fault:?} at {nth}");
             let (journal, state) = (Disk::default(), Disk::default());
             let recovered = open(&journal, &state).expect("opens");
             journal.plan(nth, fault);
-            let mut acknowledged = append_group(&recovered.journal, 0..20);
-            acknowledged.extend(append_group(&recovered.journal, 20..40));
+            let groups = (0..10).map(|group| group * 4..(group + 1) * 4);
+            let acknowledged: Vec<_> = groups
+                .flat_map(|group| append_group(&recovered.journal, group))
+                .collect();
             broke += u32::from(journal.broken());
             drop(recovered);
             journal.power_loss(nth * 31 + 7);
@@ -170,18 +172,16 @@ fn a_slice_of_state_is_there_whole_or_not_at_all() {
 
 #[test]
 fn either_files_unknown_version_is_refused_on_opening() {
-    let facts: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("facts");
-    for file in ["journal.redb", "state.redb"] {
-        for version in [0, 2, u64::MAX] {
+    for version in [0, 2, u64::from(u32::MAX)] {
+        for file in ["journal.log", "state.redb"] {
             let dir = tempfile::tempdir().expect("a directory");
             drop(Journal::open(Options::new(dir.path().to_owned())).expect("opens"));
-            let database = redb::Database::open(dir.path().join(file)).expect("opens");
-            let write = database.begin_write().expect("begins");
-            let mut table = write.open_table(facts).expect("opens");
-            table.insert("format_version", version).expect("inserts");
-            drop(table);
-            write.commit().expect("commits");
-            drop(database);
+            let path = dir.path().join(file);
+            if file == "journal.log" {
+                write_log_version(&path, version);
+            } else {
+                write_state_version(&path, version);
+            }
             let error = Journal::open(Options::new(dir.path().to_owned())).expect_err("refused");
             let text = error.to_string();
             assert!(
@@ -192,32 +192,24 @@ fn either_files_unknown_version_is_refused_on_opening() {
     }
 }
 
-#[test]
-fn a_missing_row_is_refused_by_partition_and_row() {
-    let rows: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("rows");
-    let dir = tempfile::tempdir().expect("a directory");
-    let recovered = Journal::open(Options::new(dir.path().to_owned())).expect("opens");
-    for nth in 0..6 {
-        append_group(&recovered.journal, nth..nth + 1);
+/// Into both headers, behind the magic.
+fn write_log_version(path: &std::path::Path, version: u64) {
+    let mut bytes = std::fs::read(path).expect("reads");
+    let version = u32::try_from(version).expect("32 bits").to_le_bytes();
+    for slot in [0, 64 << 10] {
+        bytes[slot + 8..slot + 12].copy_from_slice(&version);
     }
-    drop(recovered);
-    let database = redb::Database::open(dir.path().join("journal.redb")).expect("opens");
+    std::fs::write(path, bytes).expect("writes");
+}
+
+fn write_state_version(path: &std::path::Path, version: u64) {
+    let facts: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("facts");
+    let database = redb::Database::open(path).expect("opens");
     let write = database.begin_write().expect("begins");
-    write
-        .open_table(rows)
-        .expect("opens")
-        .remove(3)
-        .expect("removes");
+    let mut table = write.open_table(facts).expect("opens");
+    table.insert("format_version", version).expect("inserts");
+    drop(table);
     write.commit().expect("commits");
-    drop(database);
-    let error = Journal::open(Options::new(dir.path().to_owned())).expect_err("a gap");
-    let gap = OpenError::Gap {
-        partition: PartitionId(0),
-        expected: 2,
-        found: 3,
-        row: 5,
-    };
-    assert_eq!(error.to_string(), gap.to_string());
 }
 
 #[test]
@@ -344,7 +336,7 @@ fn a_lost_log_beside_a_published_state_is_refused() {
     append_group(&recovered.journal, 0..10);
     publish_five(&recovered);
     drop(recovered);
-    std::fs::remove_file(dir.path().join("journal.redb")).expect("removes");
+    std::fs::remove_file(dir.path().join("journal.log")).expect("removes");
     let opened = Journal::open(Options::new(dir.path().to_owned()));
     assert!(opened.is_err(), "index 1 would be given to a second entry");
 }

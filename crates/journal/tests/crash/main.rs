@@ -2,6 +2,7 @@
 
 mod anywhere;
 mod each_write;
+mod segments;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ const PARTITIONS: u16 = 2;
 fn options(journal: &Disk, state: &Disk) -> Options {
     Options {
         partitions: PARTITIONS,
+        // Small, so that every test comes to the end of segments and to rows that need several.
+        segment_bytes: 4_096,
         journal_backend: Some(journal.backend()),
         state_backend: Some(state.backend()),
         ..Options::new(PathBuf::new())
