@@ -14,6 +14,9 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 /// Says which wish was granted (RFC 7240).
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
+/// Bytes that an answer rarely is longer than: an order of a few lines has two thousand.
+const ANSWER_BYTES: usize = 3 << 10;
+
 /// How a handler answers.
 pub type Answered = Result<Response, Problem>;
 
@@ -22,7 +25,8 @@ pub type Answered = Result<Response, Problem>;
 /// # Errors
 /// 500 when the value cannot be written, which no value here does.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Answered {
-    let bytes = serde_json::to_vec(body).map_err(|error| {
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut bytes, body).map_err(|error| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",

@@ -135,11 +135,17 @@ impl fmt::Display for DecimalText {
             value /= 10;
             decimals -= 1;
         }
-        write!(
-            f,
-            "{}",
-            Decimal::from_i128_with_scale(i128::from(value), decimals)
-        )
+        let sign = if value < 0 { "-" } else { "" };
+        let whole = 10_u64.pow(decimals);
+        let (units, fraction) = (value.unsigned_abs() / whole, value.unsigned_abs() % whole);
+        match decimals {
+            0 => write!(f, "{sign}{units}"),
+            _ => write!(
+                f,
+                "{sign}{units}.{fraction:0width$}",
+                width = decimals as usize
+            ),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Options {
         Options {
             dir,
             partitions: 8,
-            cache_bytes: 64 << 20,
+            cache_bytes: 128 << 20,
             segment_bytes: SEGMENT_BYTES,
             journal_backend: None,
             state_backend: None,

@@ -66,6 +66,7 @@ pub(crate) struct Keyed {
     /// Hash of the body.
     pub(crate) body: u128,
     /// The encoded reply.
+    #[serde(with = "serde_bytes")]
     pub(crate) reply: Vec<u8>,
 }
 

@@ -6,6 +6,7 @@ use consign_domain::entity::Entity;
 use consign_domain::time::Timestamp;
 use consign_journal::{Entry, PartitionId};
 use ractor::ActorRuntime;
+use serde_bytes::ByteBuf;
 
 use crate::batch::take_in;
 use crate::codec::{self, Record};
@@ -265,7 +266,7 @@ impl<E: Entity> AnyHost for HostInner<E> {
             let part = part.map(|part| codec::encode(&part)).transpose()?;
             let part_key = codec::encode(&part_key)?;
             if E::ONE_PART {
-                only_part = part.map(|part| (part_key, part));
+                only_part = part.map(|part| (ByteBuf::from(part_key), ByteBuf::from(part)));
             } else {
                 let mut row_key = rows::parts_prefix(&key);
                 row_key.extend_from_slice(&part_key);
@@ -396,25 +397,25 @@ fn list_records(
 /// Adds what turns an entity's `old` index rows into `rows`; gives the new keys.
 fn write_index(
     owner: &[u8],
-    old: &[Vec<u8>],
+    old: &[ByteBuf],
     rows: Vec<Row>,
     store: &Store,
     writes: &mut Vec<Write>,
-) -> Result<Vec<Vec<u8>>, ReadError> {
-    let stays = |old: &Vec<u8>| rows.iter().any(|(key, _)| key == old);
+) -> Result<Vec<ByteBuf>, ReadError> {
+    let stays = |old: &ByteBuf| rows.iter().any(|(key, _)| key == old.as_slice());
     for gone in old.iter().filter(|old| !stays(old)) {
         // The key may belong to another entity by now, e.g. when a name moved.
         let row = store.index_row(gone)?;
         let is_ours = |row: &Vec<u8>| rows::decode_index(row).is_ok_and(|(of, _)| of == owner);
         if row.as_ref().is_some_and(is_ours) {
-            writes.push(write(Table::Index, gone.clone(), None));
+            writes.push(write(Table::Index, gone.to_vec(), None));
         }
     }
     let mut keys = Vec::with_capacity(rows.len());
     for (key, value) in rows {
         let row = rows::encode_index(owner, &value);
         writes.push(write(Table::Index, key.clone(), Some(row)));
-        keys.push(key);
+        keys.push(ByteBuf::from(key));
     }
     Ok(keys)
 }

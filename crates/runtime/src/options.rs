@@ -72,7 +72,7 @@ impl NodeOptions {
             journal_bytes_max: JOURNAL_BYTES_MAX_DEFAULT,
             command_memory: COMMAND_MEMORY_DEFAULT,
             history_retention: Duration::from_secs(10 * 366 * 86_400),
-            cache_bytes: 64 << 20,
+            cache_bytes: 128 << 20,
             wakes_per_second: 2_000,
             checkpoints: true,
             resend_after: Duration::from_secs(1),

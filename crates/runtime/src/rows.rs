@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::codec::{self, CodecError};
 use crate::types::{EntityRef, ReadError, Remembered};
@@ -18,13 +19,14 @@ pub(crate) struct Head {
     /// Its version.
     pub(crate) version: u64,
     /// The keys of its index rows, so that the next checkpoint can take away what no longer holds.
-    pub(crate) index_keys: Vec<Vec<u8>>,
+    pub(crate) index_keys: Vec<ByteBuf>,
     /// Whether it has an attention row.
     pub(crate) attention: bool,
     /// Its records that `EntityHistory` does not list, as [`encode_indexes`] writes them.
+    #[serde(with = "serde_bytes")]
     pub(crate) records: Vec<u8>,
     /// The encoded key and value of the only part of an entity that has only one.
-    pub(crate) part: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) part: Option<(ByteBuf, ByteBuf)>,
 }
 
 /// What is kept of a record: everything but its personal part.
@@ -54,8 +56,10 @@ pub(crate) struct Attention {
 /// A remembered command as its row holds it.
 #[derive(Serialize, Deserialize)]
 struct CommandRow {
+    #[serde(with = "serde_bytes")]
     entity: Vec<u8>,
     body: u128,
+    #[serde(with = "serde_bytes")]
     reply: Vec<u8>,
     version: u64,
     recorded_at: Timestamp,
@@ -246,10 +250,10 @@ mod tests {
         let head = Head {
             index: 300,
             version: 5,
-            index_keys: vec![vec![1, 2]],
+            index_keys: vec![ByteBuf::from([1, 2])],
             attention: true,
             records: encode_indexes(&[7, 300]),
-            part: Some((vec![5], vec![6, 7])),
+            part: Some((ByteBuf::from([5]), ByteBuf::from([6, 7]))),
         };
         let bytes = codec::encode(&head).expect("encodes");
         assert_eq!(hex(&bytes), include_str!("../golden/head-v1.hex").trim());

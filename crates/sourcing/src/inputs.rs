@@ -4,6 +4,8 @@ use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::stored::Stored;
+
 /// A line to be sourced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputLine {
@@ -18,7 +20,7 @@ pub struct InputLine {
 }
 
 /// A location that might serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The location's ordinal.
     pub ordinal: u32,
@@ -29,7 +31,8 @@ pub struct Candidate {
 }
 
 /// Everything that a sourcing decision rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Inputs {
     /// Whether several locations may serve.
     pub split: SplitPolicy,

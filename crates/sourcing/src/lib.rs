@@ -10,6 +10,7 @@ mod distance;
 mod explain;
 mod inputs;
 mod search;
+mod stored;
 
 pub use distance::{Place, distance_km};
 pub use explain::{CandidateReport, Explanation, Fate, explain};

@@ -96,12 +96,16 @@ fn one_location(inputs: &Inputs, useful: &[usize], target: u64, both: bool) -> O
             .map(|line| u64::from(inputs.could_serve(line, nth)));
         each.sum::<u64>() >= target
     };
-    let mut able: Vec<usize> = useful.iter().copied().filter(|nth| serves(*nth)).collect();
-    able.sort_unstable_by_key(|nth| single_cost(inputs, *nth));
+    let able = useful.iter().copied().filter(|nth| serves(*nth));
+    let mut able: Vec<_> = able.map(|nth| (single_cost(inputs, nth), nth)).collect();
+    // As a rule the first one does, so the others are not brought into order.
+    let by_preference = std::iter::from_fn(|| {
+        let first = (0..able.len()).min_by_key(|at| able[*at])?;
+        Some(able.swap_remove(first).1)
+    });
     // Lines that share a SKU may want more of it together than each by itself.
-    let mut plans = able
-        .iter()
-        .map(|nth| fill(inputs, &[*nth]))
+    let mut plans = by_preference
+        .map(|nth| fill(inputs, &[nth]))
         .filter(|plan| placed(plan) >= target);
     let best = plans.next()?;
     Some(Found {

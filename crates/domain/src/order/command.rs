@@ -48,6 +48,7 @@ pub struct Plan {
     /// Who is asked. Units of a line not named here are short: backordered or cancelled by policy.
     pub assignments: Vec<Assignment>,
     /// The decision's inputs, encoded by `sourcing`; the explanation is recomputed from them (L9).
+    #[serde(with = "serde_bytes")]
     pub inputs: Vec<u8>,
 }
 

@@ -124,6 +124,7 @@ pub enum OrderEvent {
         /// Until when the locations may grant.
         not_after: Timestamp,
         /// The decision's inputs (L9).
+        #[serde(with = "serde_bytes")]
         inputs: Vec<u8>,
     },
     /// A location granted units, perhaps fewer than asked for; the rest is sourced elsewhere.

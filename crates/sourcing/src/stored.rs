@@ -1,0 +1,118 @@
+//! Inputs as they are stored with a decision: column by column, with runs of equal values as one.
+//! Most candidates follow each other, ask the same rate and have enough of everything; so an order
+//! against fifty locations takes a third of the room, and of the time to write it.
+
+use consign_domain::money::Minor;
+use consign_domain::order::SplitPolicy;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::inputs::{Candidate, InputLine, Inputs};
+
+/// The columns.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    split: SplitPolicy,
+    lines: Vec<InputLine>,
+    /// (first, how many) that follow each other.
+    ordinals: Vec<(u32, u32)>,
+    km: Vec<u32>,
+    /// (rate, how many).
+    rates: Vec<(Option<Minor>, u32)>,
+    without_stock: Vec<(u32, u32)>,
+    /// (units, how many).
+    available: Vec<(u32, u32)>,
+    excluded: Vec<(u32, u32)>,
+}
+
+impl Serialize for Inputs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Stored::of(self).serialize(serializer)
+    }
+}
+
+impl Stored {
+    fn of(inputs: &Inputs) -> Stored {
+        let candidates = inputs.candidates.iter();
+        let mut ordinals: Vec<(u32, u32)> = Vec::new();
+        for ordinal in candidates.clone().map(|candidate| candidate.ordinal) {
+            match ordinals.last_mut() {
+                Some((first, count)) if first.checked_add(*count) == Some(ordinal) => *count += 1,
+                _ => ordinals.push((ordinal, 1)),
+            }
+        }
+        Stored {
+            split: inputs.split,
+            lines: inputs.lines.clone(),
+            ordinals,
+            km: candidates.clone().map(|candidate| candidate.km).collect(),
+            rates: runs(candidates.map(|candidate| candidate.rate)),
+            without_stock: inputs.without_stock.clone(),
+            available: runs(inputs.available.iter().copied()),
+            excluded: inputs.excluded.clone(),
+        }
+    }
+}
+
+impl From<Stored> for Inputs {
+    fn from(stored: Stored) -> Inputs {
+        let follow = |(first, count): (u32, u32)| (0..count).map(move |nth| first + nth);
+        let ordinals = stored.ordinals.into_iter().flat_map(follow);
+        let rates = stored.rates.into_iter().flat_map(repeated);
+        let candidate = |((ordinal, km), rate)| Candidate { ordinal, km, rate };
+        Inputs {
+            split: stored.split,
+            lines: stored.lines,
+            candidates: ordinals.zip(stored.km).zip(rates).map(candidate).collect(),
+            without_stock: stored.without_stock,
+            available: stored.available.into_iter().flat_map(repeated).collect(),
+            excluded: stored.excluded,
+        }
+    }
+}
+
+/// Equal neighbours as one, with how many they are.
+fn runs<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<(T, u32)> {
+    let mut runs: Vec<(T, u32)> = Vec::new();
+    for value in values {
+        match runs.last_mut() {
+            Some((known, count)) if *known == value => *count += 1,
+            _ => runs.push((value, 1)),
+        }
+    }
+    runs
+}
+
+fn repeated<T: Copy>((value, count): (T, u32)) -> impl Iterator<Item = T> {
+    std::iter::repeat_n(value, count as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn inputs_come_back(
+            ordinals in proptest::collection::btree_set(0..40_u32, 0..20),
+            figures in proptest::collection::vec((0..3_u32, proptest::option::of(0..2_i64), 0..3_u32), 40),
+            without_stock in proptest::collection::vec((100..200_u32, 1..5_u32), 0..3),
+            excluded in proptest::collection::vec((0..4_u32, 0..40_u32), 0..3),
+        ) {
+            let candidate = |(ordinal, (km, rate, _)): (u32, &(u32, Option<i64>, u32))| Candidate {
+                ordinal,
+                km: *km,
+                rate: *rate,
+            };
+            let inputs = Inputs {
+                split: SplitPolicy::Allow,
+                lines: vec![InputLine { line: 1, units: 2, parts: vec![(0, 1)], only: None }],
+                available: figures.iter().take(ordinals.len()).map(|(.., units)| *units).collect(),
+                candidates: ordinals.into_iter().zip(&figures).map(candidate).collect(),
+                without_stock,
+                excluded,
+            };
+            prop_assert_eq!(Inputs::from(Stored::of(&inputs)), inputs);
+        }
+    }
+}
