@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
@@ -21,11 +21,6 @@ use crate::segments::Held;
 const ROW_ENTRIES_MAX: usize = 8_192;
 /// Bytes after which a row takes no further entry.
 const ROW_BYTES_MAX: usize = 8 << 20;
-/// Entries within [`PACE`] that make a crowd.
-const CROWD: usize = 16;
-/// Time from the beginning of one commit to the next in a crowd: a commit costs the same whatever
-/// it holds, so that few large ones leave more time for work (decision 0010).
-const PACE: Duration = Duration::from_micros(500);
 /// Bytes of one entry at most.
 pub(crate) const ENTRY_BYTES_MAX: u64 = 64 << 20;
 
@@ -64,57 +59,13 @@ pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>) {
 fn run(shared: &Arc<Shared>, orders: &Receiver<Order>) {
     let mut waiting: Vec<Append> = Vec::new();
     let mut buffer = Vec::new();
-    let mut crowd = Crowd::new();
     loop {
-        crowd.wait_for_company();
         let stop = gather(orders, &mut waiting);
-        crowd.note(waiting.len());
         if !waiting.is_empty() {
             buffer = commit(shared, &mut waiting, buffer);
         }
         if stop {
             return;
-        }
-    }
-}
-
-/// Whether so much comes in that a short wait makes commits fewer. Where little comes in, whoever
-/// waits for a commit would only wait longer.
-struct Crowd {
-    window: Instant,
-    entries: usize,
-    crowded: bool,
-    last: Instant,
-}
-
-impl Crowd {
-    fn new() -> Crowd {
-        let now = Instant::now();
-        Crowd {
-            window: now,
-            entries: 0,
-            crowded: false,
-            last: now,
-        }
-    }
-
-    fn wait_for_company(&self) {
-        if self.crowded {
-            std::thread::sleep(PACE.saturating_sub(self.last.elapsed()));
-        }
-    }
-
-    /// A commit with so many entries begins.
-    fn note(&mut self, entries: usize) {
-        self.last = Instant::now();
-        self.entries += entries;
-        let passed = self.last.duration_since(self.window);
-        if passed >= PACE {
-            // What came in over a longer time counts by its share.
-            let windows = passed.as_micros() / PACE.as_micros();
-            self.crowded = self.entries as u128 >= CROWD as u128 * windows;
-            self.entries = 0;
-            self.window = self.last;
         }
     }
 }
