@@ -1,6 +1,6 @@
 //! What the log holds when it is opened, checked row by row, and whether `state.redb` belongs to it.
 //!
-//! In: both databases. Out: entries in order, or why they cannot be trusted. Holds L2: a damaged row
+//! In: both files. Out: entries in order, or why they cannot be trusted. Holds L2: a damaged row
 //! or a missing index is refused, never skipped.
 
 use std::sync::Arc;

@@ -40,7 +40,7 @@ pub struct NodeOptions {
     pub command_memory: Duration,
     /// How long history is kept.
     pub history_retention: Duration,
-    /// Cache of the databases, in bytes.
+    /// Cache of the state, in bytes.
     pub cache_bytes: usize,
     /// Pending entities woken per second after a start.
     pub wakes_per_second: u32,

@@ -29,7 +29,7 @@ use crate::written_keys::WrittenKeys;
 /// The reason given when nothing is wrong.
 pub(crate) const SHUT_DOWN: &str = "shut down";
 
-/// The two databases.
+/// The two files.
 pub(crate) struct Stores {
     pub(crate) journal: Arc<Journal>,
     pub(crate) state: Arc<StateStore>,
