@@ -37,7 +37,7 @@ impl ConsignOptions {
             journal_bytes_max: 64 << 20,
             history_retention: Duration::from_secs(10 * 366 * 86_400),
             resident_max: 8_192,
-            cache_bytes: 64 << 20,
+            cache_bytes: 128 << 20,
         }
     }
 }
