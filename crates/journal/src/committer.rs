@@ -14,8 +14,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use crate::error::AppendError;
 use crate::journal::Shared;
 use crate::log::{Committed, Done, Entry, PartitionId};
-use crate::row::RowWriter;
-use crate::segments::Held;
+use crate::row::{self, Held, RowWriter};
 
 /// Entries of one row at most.
 const ROW_ENTRIES_MAX: usize = 8_192;
@@ -106,13 +105,7 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
         *index += 1;
         row.push(append.partition, *index, &append.entry);
         indexes.push(*index);
-        match held
-            .iter_mut()
-            .find(|(partition, _)| *partition == append.partition)
-        {
-            Some((_, last)) => *last = *index,
-            None => held.push((append.partition, *index)),
-        }
+        row::note_last(&mut held, append.partition, *index);
     }
     let row = row.finish();
     let key = match shared.log.append(&row, &held) {

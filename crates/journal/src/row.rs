@@ -104,15 +104,23 @@ pub struct Row {
 impl Row {
     /// The last index of each partition in it.
     #[must_use]
-    pub fn held(&self) -> Vec<(PartitionId, u64)> {
-        let mut held: Vec<(PartitionId, u64)> = Vec::new();
+    pub fn held(&self) -> Held {
+        let mut held = Held::new();
         for piece in &self.pieces {
-            match held.iter_mut().find(|(of, _)| *of == piece.partition) {
-                Some((_, last)) => *last = piece.index,
-                None => held.push((piece.partition, piece.index)),
-            }
+            note_last(&mut held, piece.partition, piece.index);
         }
         held
+    }
+}
+
+/// The last index of each partition in a row, or in several.
+pub type Held = Vec<(PartitionId, u64)>;
+
+/// Takes note of the next entry of a partition.
+pub(crate) fn note_last(held: &mut Held, partition: PartitionId, index: u64) {
+    match held.iter_mut().find(|(of, _)| *of == partition) {
+        Some((_, last)) => *last = index,
+        None => held.push((partition, index)),
     }
 }
 

@@ -22,15 +22,13 @@ use crate::error::OpenError;
 use crate::frame;
 use crate::header::{HEADER_BYTES, Header, PARTITIONS_MAX, SLOT_BYTES, Slot};
 use crate::log::PartitionId;
+use crate::row::{self, Held};
 use crate::{header, journal::JOURNAL_FILE};
 
 /// Bytes of a segment in a new file, unless the options say otherwise.
 pub(crate) const SEGMENT_BYTES: u64 = 4 << 20;
 /// A segment has room for a frame's head and something in it.
 const SEGMENT_BYTES_MIN: u64 = 1 << 10;
-
-/// The last index of each partition in a row, or in several.
-pub(crate) type Held = Vec<(PartitionId, u64)>;
 
 /// The file.
 #[derive(Debug)]
@@ -75,10 +73,7 @@ impl Run {
     /// Takes note of what a row holds.
     pub(crate) fn hold(&mut self, held: &Held) {
         for (partition, index) in held {
-            match self.held.iter_mut().find(|(of, _)| of == partition) {
-                Some((_, last)) => *last = *index,
-                None => self.held.push((*partition, *index)),
-            }
+            row::note_last(&mut self.held, *partition, *index);
         }
     }
 
@@ -150,7 +145,7 @@ impl Places {
 
     /// Frees runs whose rows are all purged, from the oldest on, but never the one in use: so the
     /// rows that are kept have no gap.
-    fn let_go(&mut self, purged: &[u64]) {
+    pub(crate) fn let_go(&mut self, purged: &[u64]) {
         while self.runs.len() > 1
             && let Some(oldest) = self.runs.first_entry()
             && oldest.get().is_dead(purged)

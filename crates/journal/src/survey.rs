@@ -12,8 +12,8 @@ use bytes::Bytes;
 use crate::error::OpenError;
 use crate::frame::{ALIGN_BYTES, HEAD_BYTES, Head};
 use crate::header::HEADER_BYTES;
-use crate::row::{self, Row};
-use crate::segments::{Held, Run, SegmentLog, is_dead};
+use crate::row::{self, Held, Row};
+use crate::segments::{Run, SegmentLog, is_dead};
 
 /// A frame, read back.
 struct Found {
@@ -63,12 +63,6 @@ impl SegmentLog {
             runs.clear();
             last = header.last_row;
         }
-        while runs.len() > 1
-            && let Some(oldest) = runs.first_entry()
-            && oldest.get().is_dead(&purged)
-        {
-            oldest.remove();
-        }
         let mut places = self.places();
         places.free = (0..segments).collect();
         for run in runs.values() {
@@ -77,6 +71,7 @@ impl SegmentLog {
                 .retain(|segment| !run.numbers().contains(segment));
         }
         places.runs = runs;
+        places.let_go(&purged);
         (places.written, places.durable) = (last, last);
         drop(places);
         // What was read may lie in the machine's memory only; from here on it is built upon.

@@ -21,10 +21,11 @@ use consign_domain::entity::{Effect, Entity};
 use consign_domain::time::Timestamp;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use crate::answer::{answer, for_peer};
 use crate::batch::{Batch, Fate, Finished, Judged, Verdict};
 use crate::host::HostInner;
 use crate::mailbox::{Asker, Line, Mail, Mailbox, Outcome, Sent, Sweep};
-use crate::types::{AskError, Asked, EntityRef, Peer, TellError};
+use crate::types::{AskError, Asked, EntityRef};
 
 /// Longest time until an effect without an answer is sent again, in milliseconds.
 const RESEND_AFTER_MAX_MS: u64 = 30_000;
@@ -480,26 +481,4 @@ impl Due {
             after_ms,
         }
     }
-}
-
-type Answer<E> = (
-    Peer,
-    Result<<E as Entity>::Reply, TellError<<E as Entity>::Rejection>>,
-);
-
-fn for_peer<E: Entity>(peer: Peer, verdict: Verdict<E>) -> Option<Answer<E>> {
-    (!peer.is_nobody()).then(|| (peer, verdict.for_peer()))
-}
-
-fn answer<E: Entity>(line: Line<E>, result: Result<Asked<E>, AskError<E::Rejection>>) {
-    // A caller that has gone away does not undo the command. The permit is free before the caller
-    // hears, so that it may ask again at once.
-    let Line {
-        reply,
-        patience,
-        hold,
-        permit,
-    } = line;
-    drop((patience, hold, permit));
-    let _ = reply.send(result);
 }

@@ -16,6 +16,7 @@
 
 mod actor;
 mod admission;
+mod answer;
 mod batch;
 mod behaviour;
 mod checkpoint;
