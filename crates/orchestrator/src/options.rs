@@ -34,7 +34,7 @@ impl ConsignOptions {
             data,
             partitions: 8,
             permits: 512,
-            journal_bytes_max: 64 << 20,
+            journal_bytes_max: 80 << 20,
             history_retention: Duration::from_secs(10 * 366 * 86_400),
             resident_max: 8_192,
             cache_bytes: 128 << 20,

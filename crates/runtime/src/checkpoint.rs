@@ -106,6 +106,9 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
         {
             tracing::error!(%error, "the checkpoint failed");
         }
+        if let Err(error) = node.pack() {
+            tracing::error!(%error, "states cannot be packed");
+        }
         node.commands.sweep();
         drop(node);
         std::thread::sleep(LOOK_EVERY);
@@ -130,6 +133,11 @@ impl NodeInner {
             Err(error) => self.stop_because(&format!("cannot write a checkpoint: {error}")),
         }
         result
+    }
+
+    /// Keeps what waits for a checkpoint small.
+    pub(crate) fn pack(&self) -> Result<(), ReadError> {
+        self.all_hosts().iter().try_for_each(|host| host.pack())
     }
 
     /// Copies both stores while no checkpoint runs: a consistent prefix.
@@ -198,6 +206,8 @@ impl NodeInner {
             if slice_bytes >= SLICE_BYTES {
                 self.write_slice(store, std::mem::take(&mut slice))?;
                 slice_bytes = 0;
+                // Others change meanwhile.
+                self.pack()?;
             }
         }
         self.write_slice(store, slice)?;

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use crate::types::{CommandKey, EntityRef, KeyReused, ReadError, Remembered};
 
 const SHARD_BITS: u32 = 6;
+/// Answers of a shard for which room is kept in any case.
+const ROOM_KEPT: usize = 1_024;
 /// How long a claimed key waits for its command.
 const CLAIM_MAX: Duration = Duration::from_secs(60);
 
@@ -175,13 +177,18 @@ impl Commands {
         }
     }
 
-    /// Forgets claims whose command never came.
+    /// Forgets claims whose command never came, and gives room back that a peak has left.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         for shard in &self.shards {
-            shard.lock().in_use.retain(|_, in_use| {
+            let mut shard = shard.lock();
+            shard.in_use.retain(|_, in_use| {
                 in_use.holds > 0 || in_use.claimed_until.is_some_and(|until| until > now)
             });
+            let room = 2 * shard.recent.len().max(ROOM_KEPT);
+            if shard.recent.capacity() > 2 * room {
+                shard.recent.shrink_to(room);
+            }
         }
     }
 

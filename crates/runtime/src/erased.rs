@@ -56,6 +56,8 @@ pub(crate) trait AnyHost: Send + Sync {
     /// Reminds actors whose effects are due again.
     fn remind(&self);
     fn dirty(&self) -> Vec<EntityRef>;
+    /// Packs what waits for a checkpoint and was not looked at for a while.
+    fn pack(&self) -> Result<(), ReadError>;
     fn changed(&self, entity: &EntityRef, store: &Store)
     -> Result<Option<EntityWrites>, ReadError>;
     /// What was taken is on disk; says whether the entity has not changed meanwhile.
@@ -66,6 +68,7 @@ pub(crate) trait AnyHost: Send + Sync {
     fn is_unindexed(&self, entity: &EntityRef) -> bool;
     fn resident_actors(&self) -> usize;
     fn warm_states(&self) -> usize;
+    fn packed_states(&self) -> usize;
     fn quarantined(&self) -> usize;
     /// Ends all actors.
     fn end(&self);
@@ -158,7 +161,7 @@ impl<E: Entity> AnyHost for HostInner<E> {
     }
 
     fn attention(&self, entity: &EntityRef) -> Option<Attention> {
-        let state = self.warm.get(&entity.id_as::<E>()?).ok()?;
+        let state = self.warm.look(&entity.id_as::<E>()?)?;
         attention_of(&*state)
     }
 
@@ -243,6 +246,10 @@ impl<E: Entity> AnyHost for HostInner<E> {
         self.warm.dirty().iter().map(EntityRef::of::<E>).collect()
     }
 
+    fn pack(&self) -> Result<(), ReadError> {
+        Ok(self.warm.pack()?)
+    }
+
     fn changed(
         &self,
         entity: &EntityRef,
@@ -255,7 +262,12 @@ impl<E: Entity> AnyHost for HostInner<E> {
             return Ok(None);
         };
         let key = entity.to_bytes();
-        let mut old: Head = match store.head(&key)? {
+        let old = if changed.stored {
+            store.head(&key)?
+        } else {
+            None
+        };
+        let mut old: Head = match old {
             Some(row) => codec::decode(&row)?,
             None => Head::default(),
         };
@@ -336,6 +348,10 @@ impl<E: Entity> AnyHost for HostInner<E> {
 
     fn warm_states(&self) -> usize {
         self.warm.len()
+    }
+
+    fn packed_states(&self) -> usize {
+        self.warm.packed()
     }
 
     fn quarantined(&self) -> usize {

@@ -11,7 +11,7 @@
 //! | [`Host`] | all entities of one kind: ask, tell, read, history |
 //! | [`Behaviour`] | what a kind does beyond deciding |
 //! | `actor`, `batch`, `mailbox` | the actor's loop, its decisions, its mails |
-//! | `warm`, `overlay`, `commands`, `timers` | what is committed and not yet checkpointed |
+//! | `warm`, `held`, `overlay`, `commands`, `timers` | what is committed and not yet checkpointed |
 //! | `checkpoint`, `recovery`, `store`, `rows`, `codec` | the way to disk and back |
 
 mod actor;
@@ -25,6 +25,7 @@ mod codec;
 mod commands;
 mod erased;
 mod handle;
+mod held;
 mod history;
 mod host;
 mod mailbox;

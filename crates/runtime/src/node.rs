@@ -71,6 +71,8 @@ pub struct NodeStats {
     pub actors: usize,
     /// States in memory.
     pub warm_states: usize,
+    /// Of those, how many are packed because nobody looked at them for a while.
+    pub packed_states: usize,
     /// Entities changed since the last checkpoint.
     pub dirty: usize,
     /// Journal bytes since then.
@@ -263,6 +265,7 @@ impl Node {
             in_flight: self.0.admission.in_flight(),
             actors: hosts.iter().map(|host| host.resident_actors()).sum(),
             warm_states: hosts.iter().map(|host| host.warm_states()).sum(),
+            packed_states: hosts.iter().map(|host| host.packed_states()).sum(),
             dirty: self.0.dirty.load(Ordering::Relaxed),
             journal_bytes: self
                 .0

@@ -9,7 +9,7 @@ use crate::clock::{Clock, SystemClock};
 /// Outside commands in flight at most, by default.
 pub const PERMITS_DEFAULT: usize = 512;
 /// Journal that may pile up before a checkpoint, in bytes, by default.
-pub const JOURNAL_BYTES_MAX_DEFAULT: u64 = 64 << 20;
+pub const JOURNAL_BYTES_MAX_DEFAULT: u64 = 80 << 20;
 /// How long a command's answer is remembered, by default.
 pub const COMMAND_MEMORY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 /// Over this many times the journal's bound, nothing is admitted until a checkpoint caught up.
@@ -68,7 +68,7 @@ impl NodeOptions {
             admission_wait: Duration::from_millis(500),
             resident_max: 8_192,
             actors_max: 20_000,
-            dirty_max: 24_576,
+            dirty_max: 131_072,
             journal_bytes_max: JOURNAL_BYTES_MAX_DEFAULT,
             command_memory: COMMAND_MEMORY_DEFAULT,
             history_retention: Duration::from_secs(10 * 366 * 86_400),

@@ -28,6 +28,8 @@ use crate::written_keys;
 
 /// Entities whose moment has come that are woken at once, at most.
 const DUE_AT_ONCE_MAX: usize = 512;
+/// Records after which replay looks at how much memory its states take.
+const REPLAYED_AT_ONCE: usize = 4_096;
 /// How long the timer task sleeps at most: a clock may be moved from outside.
 const TIMER_SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How often actors are reminded of unanswered effects.
@@ -165,10 +167,13 @@ impl NodeInner {
             return Err(error.into());
         }
         let mut last = Timestamp::ZERO;
-        for (partition, index, entry) in entries {
-            let kind = entry.entity.first().copied().unwrap_or_default();
-            let host = self.host(kind).ok_or(StartError::UnknownKind(kind))?;
-            last = last.max(host.replay(*partition, *index, entry)?);
+        for some in entries.chunks(REPLAYED_AT_ONCE) {
+            for (partition, index, entry) in some {
+                let kind = entry.entity.first().copied().unwrap_or_default();
+                let host = self.host(kind).ok_or(StartError::UnknownKind(kind))?;
+                last = last.max(host.replay(*partition, *index, entry)?);
+            }
+            self.pack()?;
         }
         self.clock.raise_to(last);
         for host in self.all_hosts() {

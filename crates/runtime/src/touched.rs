@@ -38,6 +38,11 @@ impl<K: Ord> Touched<K> {
         self.gather(|keys| keys.append(&mut other.keys));
     }
 
+    /// Some key.
+    pub(crate) fn first(&self) -> Option<&K> {
+        self.keys.first()
+    }
+
     /// Each key once, rising.
     pub(crate) fn into_sorted(mut self) -> Vec<K> {
         self.compact();

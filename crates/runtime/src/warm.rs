@@ -3,7 +3,8 @@
 //!
 //! In: commits, states read from disk, checkpoints. Out: the newest committed state of an entity,
 //! and what a checkpoint must write of it. An entry that the disk does not yet reflect is never
-//! let go; an absent entry means that the disk has the newest state.
+//! let go; an absent entry means that the disk has the newest state. What waits for a checkpoint
+//! and is not looked at meanwhile is packed, so that many can wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use consign_domain::entity::Entity;
 use parking_lot::Mutex;
 
-use crate::codec::Step;
+use crate::codec::{CodecError, Step};
+use crate::held::Held;
 use crate::touched::Touched;
 
 const SHARDS: usize = 64;
@@ -42,6 +44,8 @@ pub(crate) struct Changed<E: Entity> {
     pub(crate) index: u64,
     pub(crate) parts: Touched<E::PartKey>,
     pub(crate) private: Option<Bytes>,
+    /// Whether the disk has rows of it already.
+    pub(crate) stored: bool,
     /// Its records that [`Warm::settle`] has not seen in its head, rising.
     pub(crate) recent: Vec<u64>,
 }
@@ -54,7 +58,7 @@ struct Unwritten<E: Entity> {
 
 #[derive(Debug)]
 struct Entry<E: Entity> {
-    state: Arc<E>,
+    state: Held<E>,
     /// The last record that the state reflects.
     index: u64,
     unwritten: Option<Unwritten<E>>,
@@ -66,6 +70,8 @@ struct Entry<E: Entity> {
     used: bool,
     /// Its index rows may differ from the disk's.
     unindexed: bool,
+    /// The disk has rows of it.
+    stored: bool,
     in_clean: bool,
     /// Encoded size, roughly.
     weight: usize,
@@ -76,6 +82,8 @@ struct Shard<E: Entity> {
     entries: HashMap<E::Id, Entry<E>>,
     clean: VecDeque<E::Id>,
     clean_weight: usize,
+    /// What may be packed: changed, and whole; some of them no longer.
+    loose: VecDeque<E::Id>,
     evictions: u64,
 }
 
@@ -95,6 +103,7 @@ impl<E: Entity> Warm<E> {
             entries: HashMap::new(),
             clean: VecDeque::new(),
             clean_weight: 0,
+            loose: VecDeque::new(),
             evictions: 0,
         };
         Warm {
@@ -119,13 +128,22 @@ impl<E: Entity> Warm<E> {
     pub(crate) fn get(&self, id: &E::Id) -> Result<Arc<E>, Seen> {
         let mut shard = self.shard(id).lock();
         let evictions = shard.evictions;
-        match shard.entries.get_mut(id) {
-            Some(entry) => {
-                entry.used = true;
-                Ok(Arc::clone(&entry.state))
-            }
-            None => Err(Seen { evictions }),
+        let Some(entry) = shard.entries.get_mut(id) else {
+            return Err(Seen { evictions });
+        };
+        entry.used = true;
+        let was_packed = entry.state.is_packed();
+        let state = Arc::clone(entry.state.whole(id));
+        if was_packed {
+            shard.loose.push_back(id.clone());
         }
+        Ok(state)
+    }
+
+    /// The newest state, if it is in memory, for somebody who looks once.
+    pub(crate) fn look(&self, id: &E::Id) -> Option<Arc<E>> {
+        let shard = self.shard(id).lock();
+        shard.entries.get(id).map(|entry| entry.state.look(id))
     }
 
     /// Takes in a state just read from disk, unless it may have been overtaken since [`Warm::get`].
@@ -135,13 +153,14 @@ impl<E: Entity> Warm<E> {
             return;
         }
         let entry = Entry {
-            state: Arc::clone(state),
+            state: Held::Whole(Arc::clone(state)),
             index,
             unwritten: None,
             writing: false,
             recent: Vec::new(),
             used: false,
             unindexed: false,
+            stored: true,
             in_clean: true,
             weight,
         };
@@ -153,14 +172,16 @@ impl<E: Entity> Warm<E> {
 
     /// Takes in a state for replay, which must find it: it is not let go before a checkpoint.
     pub(crate) fn bring_in(&self, id: &E::Id, state: Arc<E>, index: u64, weight: usize) {
+        let stored = state.version() > 0;
         let entry = Entry {
-            state,
+            state: Held::Whole(state),
             index,
             unwritten: None,
             writing: false,
             recent: Vec::new(),
             used: false,
             unindexed: false,
+            stored,
             in_clean: false,
             weight,
         };
@@ -182,14 +203,18 @@ impl<E: Entity> Warm<E> {
         touched: Touched<E::PartKey>,
         private: Option<Bytes>,
     ) -> Option<bool> {
-        let mut shard = self.shard(id).lock();
+        let shard = &mut *self.shard(id).lock();
         if let Some(entry) = shard.entries.get_mut(id) {
             if entry.state.version() != expected {
                 return None;
             }
+            let was_loose = entry.unwritten.is_some() && !entry.state.is_packed();
             match next {
-                Next::State(state) => entry.state = Arc::clone(state),
-                Next::Steps(steps) => apply_all(Arc::make_mut(&mut entry.state), steps),
+                Next::State(state) => entry.state = Held::Whole(Arc::clone(state)),
+                Next::Steps(steps) => apply_all(Arc::make_mut(entry.state.whole(id)), steps),
+            }
+            if self.packs() && !was_loose {
+                shard.loose.push_back(id.clone());
             }
             entry.index = index;
             entry.recent.push(index);
@@ -219,7 +244,7 @@ impl<E: Entity> Warm<E> {
             }
         };
         let entry = Entry {
-            state,
+            state: Held::Whole(state),
             index,
             unwritten: Some(Unwritten {
                 parts: touched,
@@ -229,10 +254,14 @@ impl<E: Entity> Warm<E> {
             recent: vec![index],
             used: true,
             unindexed: true,
+            stored: expected > 0,
             in_clean: false,
             weight: 0,
         };
         shard.entries.insert(id.clone(), entry);
+        if self.packs() {
+            shard.loose.push_back(id.clone());
+        }
         self.dirty.fetch_add(1, Ordering::Relaxed);
         Some(true)
     }
@@ -244,13 +273,16 @@ impl<E: Entity> Warm<E> {
         index: u64,
         change: impl FnOnce(&mut E, &mut Touched<E::PartKey>, &mut Option<Bytes>) -> T,
     ) -> Option<T> {
-        let mut shard = self.shard(id).lock();
+        let shard = &mut *self.shard(id).lock();
         let entry = shard.entries.get_mut(id)?;
         entry.recent.push(index);
         if index <= entry.index {
             return None;
         }
         entry.index = index;
+        if self.packs() && (entry.unwritten.is_none() || entry.state.is_packed()) {
+            shard.loose.push_back(id.clone());
+        }
         if entry.unwritten.is_none() {
             self.dirty.fetch_add(1, Ordering::Relaxed);
         }
@@ -259,7 +291,7 @@ impl<E: Entity> Warm<E> {
             private: None,
         });
         Some(change(
-            Arc::make_mut(&mut entry.state),
+            Arc::make_mut(entry.state.whole(id)),
             &mut unwritten.parts,
             &mut unwritten.private,
         ))
@@ -279,7 +311,7 @@ impl<E: Entity> Warm<E> {
         let mut shard = self.shard(id).lock();
         let entry = shard.entries.get_mut(id)?;
         // Queued anew by the next commit.
-        std::mem::replace(&mut entry.unindexed, false).then(|| Arc::clone(&entry.state))
+        std::mem::replace(&mut entry.unindexed, false).then(|| entry.state.look(id))
     }
 
     pub(crate) fn is_unindexed(&self, id: &E::Id) -> bool {
@@ -321,10 +353,11 @@ impl<E: Entity> Warm<E> {
         entry.writing = true;
         self.dirty.fetch_sub(1, Ordering::Relaxed);
         Some(Changed {
-            state: Arc::clone(&entry.state),
+            state: entry.state.look(id),
             index: entry.index,
             parts,
             private,
+            stored: entry.stored,
             recent: entry.recent.clone(),
         })
     }
@@ -336,6 +369,7 @@ impl<E: Entity> Warm<E> {
             return true;
         };
         entry.writing = false;
+        entry.stored = true;
         if !entry.in_clean {
             entry.weight = entry.weight.max(bytes);
         }
@@ -356,17 +390,24 @@ impl<E: Entity> Warm<E> {
     pub(crate) fn settle(&self, upto_of: impl Fn(&E::Id) -> u64) {
         for shard in &self.shards {
             let shard = &mut *shard.lock();
-            for (id, entry) in &mut shard.entries {
+            shard.entries.retain(|id, entry| {
                 if !entry.recent.is_empty() {
                     let upto = upto_of(id);
                     entry.recent.retain(|index| *index > upto);
                 }
-                if entry.lies_on_disk() && !entry.in_clean {
-                    entry.in_clean = true;
-                    shard.clean.push_back(id.clone());
-                    shard.clean_weight += entry.weight;
+                if !entry.lies_on_disk() || entry.in_clean {
+                    return true;
                 }
-            }
+                // Nobody has looked at it for a while.
+                if entry.state.is_packed() {
+                    shard.evictions += 1;
+                    return false;
+                }
+                entry.in_clean = true;
+                shard.clean.push_back(id.clone());
+                shard.clean_weight += entry.weight;
+                true
+            });
             self.evict(shard);
         }
     }
@@ -375,15 +416,59 @@ impl<E: Entity> Warm<E> {
     pub(crate) fn all(&self) -> Vec<Arc<E>> {
         let mut states = Vec::new();
         for shard in &self.shards {
-            states.extend(
-                shard
-                    .lock()
-                    .entries
-                    .values()
-                    .map(|entry| Arc::clone(&entry.state)),
-            );
+            let shard = shard.lock();
+            states.extend(shard.entries.iter().map(|(id, entry)| entry.state.look(id)));
         }
         states
+    }
+
+    /// Whether states of this kind are ever packed.
+    fn packs(&self) -> bool {
+        E::ONE_PART && self.clean_max != usize::MAX
+    }
+
+    /// Packs what waits for a checkpoint and was not looked at for a while, until about as many
+    /// states are whole as clean ones are kept.
+    pub(crate) fn pack(&self) -> Result<(), CodecError> {
+        if !self.packs() {
+            return Ok(());
+        }
+        for shard in &self.shards {
+            let mut chances = shard.lock().loose.len();
+            // An entity at a time: commits wait for the shard.
+            while let Some(result) = self.pack_one(&mut shard.lock(), &mut chances) {
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the oldest loose state; `None` when there are not too many.
+    fn pack_one(
+        &self,
+        shard: &mut Shard<E>,
+        chances: &mut usize,
+    ) -> Option<Result<(), CodecError>> {
+        if shard.loose.len() <= self.clean_max {
+            return None;
+        }
+        let id = shard.loose.pop_front()?;
+        let Some(entry) = shard.entries.get_mut(&id) else {
+            return Some(Ok(()));
+        };
+        let Some(unwritten) = &entry.unwritten else {
+            return Some(Ok(()));
+        };
+        if entry.used && *chances > 0 {
+            entry.used = false;
+            *chances -= 1;
+            shard.loose.push_back(id);
+            return Some(Ok(()));
+        }
+        Some(match unwritten.parts.first() {
+            Some(key) => entry.state.pack(key, unwritten.private.as_ref()),
+            None => Ok(()),
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -393,11 +478,25 @@ impl<E: Entity> Warm<E> {
             .sum()
     }
 
+    /// States in memory that are packed.
+    pub(crate) fn packed(&self) -> usize {
+        let packed = |shard: &Mutex<Shard<E>>| {
+            let shard = shard.lock();
+            let packed = shard
+                .entries
+                .values()
+                .filter(|entry| entry.state.is_packed());
+            packed.count()
+        };
+        self.shards.iter().map(packed).sum()
+    }
+
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.entries.clear();
             shard.clean.clear();
+            shard.loose.clear();
         }
     }
 

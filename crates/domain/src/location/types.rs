@@ -60,6 +60,10 @@ impl Item {
     /// A count of a moment between the two errs on the low side, as less is promised then, not more.
     pub(crate) fn changed(&mut self, at: Timestamp, delta: i64) {
         let place = self.recent.partition_point(|(earlier, _)| *earlier <= at);
+        if self.recent.is_empty() {
+            // Most items of a location have had one receipt, and there are many items.
+            self.recent.reserve_exact(1);
+        }
         self.recent.insert(place, (at, delta));
         if self.recent.len() <= RECENT_CHANGES_MAX {
             return;

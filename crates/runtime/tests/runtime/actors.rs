@@ -313,7 +313,7 @@ async fn neighbours_of_a_panic(stay: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_actor_restarts_from_its_committed_state() {
     let dir = dir();
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(<Counters>::default());
     let world = start_with(options(dir.path()), Arc::clone(&counters)).await;
     counters.panics_in_perform.store(true, Ordering::SeqCst);
     let ping = Command::Ping {

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::path::Path;
 
-use consign_runtime::{Call, CommandKey};
+use consign_runtime::{Call, CommandKey, NodeOptions};
 use proptest::prelude::*;
 
-use crate::support::{Command, Reply, World, options, start_staying};
+use crate::support::{Command, Reply, World, options, start_kept};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -22,6 +23,11 @@ enum Act {
         key: u8,
         amount: u64,
     },
+    /// Adds one, and is personal.
+    Name {
+        entity: u8,
+        name: u8,
+    },
     Checkpoint,
     Crash,
     Restart,
@@ -33,6 +39,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             .prop_map(|(entity, slot, amount)| Act::Add { entity, slot, amount }),
         6 => (0..4_u8, 0..12_u8, 1..9_u64)
             .prop_map(|(entity, key, amount)| Act::Keyed { entity, key, amount }),
+        2 => (0..4_u8, any::<u8>()).prop_map(|(entity, name)| Act::Name { entity, name }),
         2 => Just(Act::Checkpoint),
         1 => Just(Act::Crash),
         1 => Just(Act::Restart),
@@ -40,11 +47,16 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 1..60)
 }
 
+fn kept() -> impl Strategy<Value = Kept> {
+    prop_oneof![Just(Kept::Staying), Just(Kept::InParts), Just(Kept::Packed)]
+}
+
 #[derive(Default)]
 struct Model {
     totals: HashMap<u8, (u64, u64)>,
     /// By key: entity, amount, first answer.
     answers: HashMap<u8, (u8, u64, Reply)>,
+    names: HashMap<u8, String>,
 }
 
 impl Model {
@@ -59,9 +71,22 @@ impl Model {
     }
 }
 
-async fn live(acts: Vec<Act>, stay: bool) {
+/// How counters are kept: in memory, in parts, or as one part that is packed after every crash.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Staying,
+    InParts,
+    Packed,
+}
+
+async fn live<const ONE_PART: bool>(acts: Vec<Act>, kept: Kept) {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut world = start_staying(options(dir.path()), stay).await;
+    let stay = matches!(kept, Kept::Staying);
+    let options = |dir: &Path| NodeOptions {
+        resident_max: if matches!(kept, Kept::Packed) { 0 } else { 64 },
+        ..options(dir)
+    };
+    let mut world = start_kept::<ONE_PART>(options(dir.path()), stay).await;
     let mut model = Model::default();
     for act in acts {
         match act {
@@ -79,14 +104,21 @@ async fn live(acts: Vec<Act>, stay: bool) {
                 key,
                 amount,
             } => keyed(&world, &mut model, entity, key, amount).await,
+            Act::Name { entity, name: n } => {
+                let personal = n.to_string();
+                let command = Command::Name(personal.clone());
+                let asked = world.host.ask(name(entity), command, Call::by("api")).await;
+                assert_eq!(asked.expect("done").reply, model.add(entity, 1));
+                model.names.insert(entity, personal);
+            }
             Act::Checkpoint => world.node.checkpoint_now().await.expect("written"),
             Act::Crash => {
                 world.node.halt().await;
-                world = start_staying(options(dir.path()), stay).await;
+                world = start_kept(options(dir.path()), stay).await;
             }
             Act::Restart => {
                 world.node.shutdown().await;
-                world = start_staying(options(dir.path()), stay).await;
+                world = start_kept(options(dir.path()), stay).await;
             }
         }
     }
@@ -98,7 +130,13 @@ fn name(entity: u8) -> String {
     format!("e{entity}")
 }
 
-async fn keyed(world: &World, model: &mut Model, entity: u8, key: u8, amount: u64) {
+async fn keyed<const ONE_PART: bool>(
+    world: &World<ONE_PART>,
+    model: &mut Model,
+    entity: u8,
+    key: u8,
+    amount: u64,
+) {
     // The first use of a key decides where it belongs and what its body is.
     let (at, body) = model
         .answers
@@ -124,7 +162,7 @@ async fn keyed(world: &World, model: &mut Model, entity: u8, key: u8, amount: u6
     assert_eq!(asked.reply, model.answers[&key].2);
 }
 
-fn check(world: &World, model: &Model) {
+fn check<const ONE_PART: bool>(world: &World<ONE_PART>, model: &Model) {
     let mut indexed = HashMap::new();
     let rows = world
         .node
@@ -145,6 +183,7 @@ fn check(world: &World, model: &Model) {
             .expect("reads")
             .expect("exists");
         assert_eq!((state.total(), state.core.version), (*total, *version));
+        assert_eq!(state.name.as_ref(), model.names.get(entity));
         assert_eq!(indexed[&name(*entity)], *total);
         let events = world.host.history(&name(*entity), 0, 1_000).expect("reads");
         let versions: Vec<u64> = events.iter().map(|event| event.version).collect();
@@ -153,14 +192,17 @@ fn check(world: &World, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 40, ..ProptestConfig::default() })]
     #[test]
-    fn a_node_does_what_the_model_does(acts in acts(), stay in any::<bool>()) {
+    fn a_node_does_what_the_model_does(acts in acts(), kept in kept()) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("a runtime");
-        runtime.block_on(live(acts, stay));
+        match kept {
+            Kept::Packed => runtime.block_on(live::<true>(acts, kept)),
+            Kept::Staying | Kept::InParts => runtime.block_on(live::<false>(acts, kept)),
+        }
     }
 }

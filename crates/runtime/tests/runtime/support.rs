@@ -71,6 +71,8 @@ pub enum PartKey {
 pub enum Part {
     Core(Core),
     Slot(u64),
+    /// Of a counter of one part.
+    Whole(Core, BTreeMap<u8, u64>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -83,23 +85,25 @@ pub struct Core {
     pub woken: u32,
 }
 
+/// A counter; stored in parts like a location, or as one like an order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Counter {
+pub struct Counter<const ONE_PART: bool = false> {
     pub id: String,
     pub core: Core,
     pub slots: BTreeMap<u8, u64>,
     pub name: Option<String>,
 }
 
-impl Counter {
+impl<const ONE_PART: bool> Counter<ONE_PART> {
     pub fn total(&self) -> u64 {
         self.slots.values().sum()
     }
 }
 
-impl Entity for Counter {
+impl<const ONE_PART: bool> Entity for Counter<ONE_PART> {
     const KIND: &'static str = "counter";
     const KIND_CODE: u8 = b'c';
+    const ONE_PART: bool = ONE_PART;
     type Id = String;
     type Command = Command;
     type Event = Event;
@@ -215,12 +219,15 @@ impl Entity for Counter {
     }
     fn touched_parts(event: &Event, parts: &mut Vec<PartKey>) {
         parts.push(PartKey::Core);
-        if let Event::Added(slot, _) = event {
+        if let Event::Added(slot, _) = event
+            && !ONE_PART
+        {
             parts.push(PartKey::Slot(*slot));
         }
     }
     fn part(&self, key: &PartKey) -> Option<Part> {
         match key {
+            PartKey::Core if ONE_PART => Some(Part::Whole(self.core.clone(), self.slots.clone())),
             PartKey::Core => Some(Part::Core(self.core.clone())),
             PartKey::Slot(slot) => self.slots.get(slot).copied().map(Part::Slot),
         }
@@ -230,6 +237,7 @@ impl Entity for Counter {
         for part in parts {
             match part {
                 (_, Part::Core(core)) => counter.core = core,
+                (_, Part::Whole(core, slots)) => (counter.core, counter.slots) = (core, slots),
                 (PartKey::Slot(slot), Part::Slot(amount)) => {
                     counter.slots.insert(slot, amount);
                 }
@@ -242,8 +250,8 @@ impl Entity for Counter {
 
 /// Sends pings, confirms pongs, finds counters by total.
 #[derive(Default)]
-pub struct Counters {
-    pub host: OnceLock<Host<Counter>>,
+pub struct Counters<const ONE_PART: bool = false> {
+    pub host: OnceLock<Host<Counter<ONE_PART>>>,
     /// While set, effects go nowhere, as if the network lost them.
     pub loses_messages: AtomicBool,
     pub panics_in_perform: AtomicBool,
@@ -254,7 +262,7 @@ pub struct Counters {
     pub refused: AtomicU64,
 }
 
-impl Behaviour<Counter> for Counters {
+impl<const ONE_PART: bool> Behaviour<Counter<ONE_PART>> for Counters<ONE_PART> {
     fn perform(&self, id: &String, effects: Vec<Ping>) {
         self.performed
             .fetch_add(effects.len() as u64, Ordering::SeqCst);
@@ -288,14 +296,14 @@ impl Behaviour<Counter> for Counters {
                 .tell(id.clone(), command, Peer::nobody());
         }
     }
-    fn committed(&self, _: &Arc<Counter>, events: &[Event]) {
+    fn committed(&self, _: &Arc<Counter<ONE_PART>>, events: &[Event]) {
         self.committed
             .fetch_add(events.len() as u64, Ordering::SeqCst);
     }
     fn preload(&self) -> bool {
         self.stay.load(Ordering::SeqCst)
     }
-    fn index(&self, state: &Counter) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn index(&self, state: &Counter<ONE_PART>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut key = b"total".to_vec();
         key.extend_from_slice(&state.total().to_be_bytes());
         key.extend_from_slice(state.id.as_bytes());
@@ -303,10 +311,10 @@ impl Behaviour<Counter> for Counters {
     }
 }
 
-pub struct World {
+pub struct World<const ONE_PART: bool = false> {
     pub node: Node,
-    pub host: Host<Counter>,
-    pub counters: Arc<Counters>,
+    pub host: Host<Counter<ONE_PART>>,
+    pub counters: Arc<Counters<ONE_PART>>,
 }
 
 /// Options for tests: no checkpoint unless asked, quick resends.
@@ -325,14 +333,22 @@ pub async fn start(options: NodeOptions) -> World {
 
 /// Counters that stay in memory if `stay` says so.
 pub async fn start_staying(options: NodeOptions, stay: bool) -> World {
+    start_kept(options, stay).await
+}
+
+/// Counters of one part or of several.
+pub async fn start_kept<const ONE_PART: bool>(options: NodeOptions, stay: bool) -> World<ONE_PART> {
     let counters = Counters::default();
     counters.stay.store(stay, Ordering::SeqCst);
     start_with(options, Arc::new(counters)).await
 }
 
-pub async fn start_with(options: NodeOptions, counters: Arc<Counters>) -> World {
+pub async fn start_with<const ONE_PART: bool>(
+    options: NodeOptions,
+    counters: Arc<Counters<ONE_PART>>,
+) -> World<ONE_PART> {
     let mut builder = Node::builder(options).expect("opens");
-    let host = builder.host::<Counter>(Arc::clone(&counters) as _);
+    let host = builder.host::<Counter<ONE_PART>>(Arc::clone(&counters) as _);
     assert!(counters.host.set(host.clone()).is_ok());
     let node = builder.start().await.expect("starts");
     World {

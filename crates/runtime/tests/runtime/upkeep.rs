@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use consign_runtime::{Call, NodeOptions, PartitionId, ReadError, RecordsError, restore};
 
-use crate::support::{Command, Event, World, eventually, options, start};
+use crate::support::{Command, Event, World, eventually, options, start, start_kept};
 
 async fn add(world: &World, id: &str, amount: u64) {
     world
@@ -317,5 +317,58 @@ async fn a_backup_taken_while_work_goes_on_is_a_consistent_prefix() {
         world.host.history(&"a".into(), 0, 9).expect("reads").len(),
         2
     );
+    world.node.shutdown().await;
+}
+
+/// What waits for a checkpoint takes little room when nobody looks at it, and is whole again when
+/// somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_wait_for_a_checkpoint_are_packed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = || NodeOptions {
+        resident_max: 64,
+        ..options(dir.path())
+    };
+    let mut world = start_kept::<true>(options(), false).await;
+    let name = |n: u64| format!("e{n}");
+    for round in 1..=3 {
+        for n in 0..400 {
+            let command = match n % 2 {
+                0 => Command::Add(1),
+                _ => Command::Name(format!("name {n}")),
+            };
+            let asked = world.host.ask(name(n), command, Call::by("api")).await;
+            assert_eq!(asked.expect("done").reply.total, round);
+        }
+        eventually("most are packed", || {
+            world.node.stats().packed_states >= 300
+        })
+        .await;
+        assert_eq!(world.node.stats().dirty, 400);
+        let rows = world
+            .node
+            .index_scan(Bound::Unbounded, Bound::Unbounded, false, 1_000);
+        assert_eq!(rows.expect("reads").len(), 400);
+        for n in 0..400 {
+            let state = world.host.read(&name(n)).expect("reads").expect("exists");
+            let personal = (n % 2 == 1).then(|| format!("name {n}"));
+            assert_eq!((state.total(), &state.name), (round, &personal));
+        }
+        if round == 1 {
+            world.node.halt().await;
+            world = start_kept::<true>(options(), false).await;
+        }
+    }
+    eventually("most are packed", || {
+        world.node.stats().packed_states >= 300
+    })
+    .await;
+    world.node.checkpoint_now().await.expect("written");
+    let stats = world.node.stats();
+    assert_eq!((stats.packed_states, stats.dirty), (0, 0));
+    for n in 0..400 {
+        let state = world.host.read(&name(n)).expect("reads").expect("exists");
+        assert_eq!(state.total(), 3);
+    }
     world.node.shutdown().await;
 }
