@@ -11,7 +11,7 @@
 //! | [`Host`] | all entities of one kind: ask, tell, read, history |
 //! | [`Behaviour`] | what a kind does beyond deciding |
 //! | `actor`, `batch`, `mailbox` | the actor's loop, its decisions, its mails |
-//! | `warm`, `held`, `overlay`, `commands`, `timers` | what is committed and not yet checkpointed |
+//! | `warm`, `shard`, `held`, `overlay`, `commands`, `timers` | what is committed and not yet checkpointed |
 //! | `checkpoint`, `recovery`, `store`, `rows`, `codec` | the way to disk and back |
 
 mod actor;
@@ -36,6 +36,7 @@ mod overlay;
 mod quarantine;
 mod recovery;
 mod rows;
+mod shard;
 mod shared;
 mod store;
 mod supervision;

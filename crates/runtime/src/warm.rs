@@ -6,7 +6,6 @@
 //! let go; an absent entry means that the disk has the newest state. What waits for a checkpoint
 //! and is not looked at meanwhile is packed, so that many can wait.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::codec::{CodecError, Step};
 use crate::held::Held;
+use crate::shard::{Entry, Shard, Unwritten};
 use crate::touched::Touched;
 
 const SHARDS: usize = 64;
@@ -51,43 +51,6 @@ pub(crate) struct Changed<E: Entity> {
 }
 
 #[derive(Debug)]
-struct Unwritten<E: Entity> {
-    parts: Touched<E::PartKey>,
-    private: Option<Bytes>,
-}
-
-#[derive(Debug)]
-struct Entry<E: Entity> {
-    state: Held<E>,
-    /// The last record that the state reflects.
-    index: u64,
-    unwritten: Option<Unwritten<E>>,
-    /// A checkpoint is writing it.
-    writing: bool,
-    /// Its records that its head on disk does not list yet, or history does not hold yet.
-    recent: Vec<u64>,
-    /// Looked at since eviction last came by.
-    used: bool,
-    /// Its index rows may differ from the disk's.
-    unindexed: bool,
-    /// The disk has rows of it.
-    stored: bool,
-    in_clean: bool,
-    /// Encoded size, roughly.
-    weight: usize,
-}
-
-#[derive(Debug)]
-struct Shard<E: Entity> {
-    entries: HashMap<E::Id, Entry<E>>,
-    clean: VecDeque<E::Id>,
-    clean_weight: usize,
-    /// What may be packed: changed, and whole; some of them no longer.
-    loose: VecDeque<E::Id>,
-    evictions: u64,
-}
-
-#[derive(Debug)]
 pub(crate) struct Warm<E: Entity> {
     shards: Vec<Mutex<Shard<E>>>,
     hasher: std::hash::RandomState,
@@ -99,15 +62,8 @@ pub(crate) struct Warm<E: Entity> {
 impl<E: Entity> Warm<E> {
     /// Keeps about `clean_max` clean states; `usize::MAX` keeps all.
     pub(crate) fn new(clean_max: usize, dirty: Arc<AtomicUsize>) -> Warm<E> {
-        let shard = || Shard {
-            entries: HashMap::new(),
-            clean: VecDeque::new(),
-            clean_weight: 0,
-            loose: VecDeque::new(),
-            evictions: 0,
-        };
         Warm {
-            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: std::hash::RandomState::new(),
             clean_max: if clean_max == usize::MAX {
                 clean_max
@@ -135,7 +91,7 @@ impl<E: Entity> Warm<E> {
         let was_packed = entry.state.is_packed();
         let state = Arc::clone(entry.state.whole(id));
         if was_packed {
-            shard.loose.push_back(id.clone());
+            shard.is_loose(id);
         }
         Ok(state)
     }
@@ -152,44 +108,18 @@ impl<E: Entity> Warm<E> {
         if shard.evictions != seen.evictions || shard.entries.contains_key(id) {
             return;
         }
-        let entry = Entry {
-            state: Held::Whole(Arc::clone(state)),
-            index,
-            unwritten: None,
-            writing: false,
-            recent: Vec::new(),
-            used: false,
-            unindexed: false,
-            stored: true,
-            in_clean: true,
-            weight,
-        };
+        let entry = Entry::new(Held::Whole(Arc::clone(state)), index, true, weight);
         shard.entries.insert(id.clone(), entry);
-        shard.clean.push_back(id.clone());
-        shard.clean_weight += weight;
+        shard.is_clean(id);
         self.evict(&mut shard);
     }
 
     /// Takes in a state for replay, which must find it: it is not let go before a checkpoint.
     pub(crate) fn bring_in(&self, id: &E::Id, state: Arc<E>, index: u64, weight: usize) {
         let stored = state.version() > 0;
-        let entry = Entry {
-            state: Held::Whole(state),
-            index,
-            unwritten: None,
-            writing: false,
-            recent: Vec::new(),
-            used: false,
-            unindexed: false,
-            stored,
-            in_clean: false,
-            weight,
-        };
-        self.shard(id)
-            .lock()
-            .entries
-            .entry(id.clone())
-            .or_insert(entry);
+        let mut shard = self.shard(id).lock();
+        let entry = shard.entries.entry(id.clone());
+        entry.or_insert_with(|| Entry::new(Held::Whole(state), index, stored, weight));
     }
 
     /// Makes `next` the newest state, if it was decided on the newest: the fence of L4. Says `Some`
@@ -213,9 +143,6 @@ impl<E: Entity> Warm<E> {
                 Next::State(state) => entry.state = Held::Whole(Arc::clone(state)),
                 Next::Steps(steps) => apply_all(Arc::make_mut(entry.state.whole(id)), steps),
             }
-            if self.packs() && !was_loose {
-                shard.loose.push_back(id.clone());
-            }
             entry.index = index;
             entry.recent.push(index);
             entry.used = true;
@@ -232,7 +159,11 @@ impl<E: Entity> Warm<E> {
                     self.dirty.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            return Some(!std::mem::replace(&mut entry.unindexed, true));
+            let newly_unindexed = !std::mem::replace(&mut entry.unindexed, true);
+            if self.packs() && !was_loose {
+                shard.is_loose(id);
+            }
+            return Some(newly_unindexed);
         }
         let state = match next {
             Next::State(state) => Arc::clone(state),
@@ -244,23 +175,18 @@ impl<E: Entity> Warm<E> {
             }
         };
         let entry = Entry {
-            state: Held::Whole(state),
-            index,
             unwritten: Some(Unwritten {
                 parts: touched,
                 private,
             }),
-            writing: false,
             recent: vec![index],
             used: true,
             unindexed: true,
-            stored: expected > 0,
-            in_clean: false,
-            weight: 0,
+            ..Entry::new(Held::Whole(state), index, expected > 0, 0)
         };
         shard.entries.insert(id.clone(), entry);
         if self.packs() {
-            shard.loose.push_back(id.clone());
+            shard.is_loose(id);
         }
         self.dirty.fetch_add(1, Ordering::Relaxed);
         Some(true)
@@ -280,9 +206,7 @@ impl<E: Entity> Warm<E> {
             return None;
         }
         entry.index = index;
-        if self.packs() && (entry.unwritten.is_none() || entry.state.is_packed()) {
-            shard.loose.push_back(id.clone());
-        }
+        let was_loose = entry.unwritten.is_some() && !entry.state.is_packed();
         if entry.unwritten.is_none() {
             self.dirty.fetch_add(1, Ordering::Relaxed);
         }
@@ -290,11 +214,15 @@ impl<E: Entity> Warm<E> {
             parts: Touched::default(),
             private: None,
         });
-        Some(change(
+        let changed = change(
             Arc::make_mut(entry.state.whole(id)),
             &mut unwritten.parts,
             &mut unwritten.private,
-        ))
+        );
+        if self.packs() && !was_loose {
+            shard.is_loose(id);
+        }
+        Some(changed)
     }
 
     /// Whether the entity's index rows are newly in doubt; asked once per entity by replay.
@@ -377,10 +305,8 @@ impl<E: Entity> Warm<E> {
         if clean {
             entry.unindexed = false;
         }
-        if entry.lies_on_disk() && !entry.in_clean {
-            entry.in_clean = true;
-            shard.clean_weight += entry.weight;
-            shard.clean.push_back(id.clone());
+        if entry.lies_on_disk() {
+            shard.is_clean(id);
             self.evict(shard);
         }
         clean
@@ -390,24 +316,17 @@ impl<E: Entity> Warm<E> {
     pub(crate) fn settle(&self, upto_of: impl Fn(&E::Id) -> u64) {
         for shard in &self.shards {
             let shard = &mut *shard.lock();
-            shard.entries.retain(|id, entry| {
+            let mut settled = Vec::new();
+            for (id, entry) in &mut shard.entries {
                 if !entry.recent.is_empty() {
                     let upto = upto_of(id);
                     entry.recent.retain(|index| *index > upto);
                 }
-                if !entry.lies_on_disk() || entry.in_clean {
-                    return true;
+                if entry.lies_on_disk() && !entry.in_clean {
+                    settled.push(id.clone());
                 }
-                // Nobody has looked at it for a while.
-                if entry.state.is_packed() {
-                    shard.evictions += 1;
-                    return false;
-                }
-                entry.in_clean = true;
-                shard.clean.push_back(id.clone());
-                shard.clean_weight += entry.weight;
-                true
-            });
+            }
+            settled.iter().for_each(|id| shard.is_clean(id));
             self.evict(shard);
         }
     }
@@ -434,101 +353,42 @@ impl<E: Entity> Warm<E> {
             return Ok(());
         }
         for shard in &self.shards {
-            let mut chances = shard.lock().loose.len();
-            // An entity at a time: commits wait for the shard.
-            while let Some(result) = self.pack_one(&mut shard.lock(), &mut chances) {
-                result?;
+            let mut chances = shard.lock().loose();
+            loop {
+                // An entity at a time: commits wait for the shard.
+                let mut shard = shard.lock();
+                if shard.loose() <= self.clean_max {
+                    break;
+                }
+                shard.pack_oldest(&mut chances)?;
             }
         }
         Ok(())
     }
 
-    /// Looks at the oldest loose state; `None` when there are not too many.
-    fn pack_one(
-        &self,
-        shard: &mut Shard<E>,
-        chances: &mut usize,
-    ) -> Option<Result<(), CodecError>> {
-        if shard.loose.len() <= self.clean_max {
-            return None;
-        }
-        let id = shard.loose.pop_front()?;
-        let Some(entry) = shard.entries.get_mut(&id) else {
-            return Some(Ok(()));
-        };
-        let Some(unwritten) = &entry.unwritten else {
-            return Some(Ok(()));
-        };
-        if entry.used && *chances > 0 {
-            entry.used = false;
-            *chances -= 1;
-            shard.loose.push_back(id);
-            return Some(Ok(()));
-        }
-        Some(match unwritten.parts.first() {
-            Some(key) => entry.state.pack(key, unwritten.private.as_ref()),
-            None => Ok(()),
-        })
-    }
-
+    /// States in memory.
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().entries.len())
-            .sum()
+        self.sum(|shard| shard.entries.len())
     }
 
     /// States in memory that are packed.
     pub(crate) fn packed(&self) -> usize {
-        let packed = |shard: &Mutex<Shard<E>>| {
-            let shard = shard.lock();
-            let packed = shard
-                .entries
-                .values()
-                .filter(|entry| entry.state.is_packed());
-            packed.count()
-        };
-        self.shards.iter().map(packed).sum()
+        self.sum(Shard::packed)
+    }
+
+    fn sum(&self, count: impl Fn(&Shard<E>) -> usize) -> usize {
+        self.shards.iter().map(|shard| count(&shard.lock())).sum()
     }
 
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.entries.clear();
-            shard.clean.clear();
-            shard.loose.clear();
+            shard.lock().clear();
         }
     }
 
-    /// Second chance: what was looked at since the last time goes to the back of the queue.
     fn evict(&self, shard: &mut Shard<E>) {
-        if self.clean_max == usize::MAX {
-            return;
-        }
-        let weight_max = CLEAN_BYTES_MAX / SHARDS;
-        let mut chances = shard.clean.len();
-        while shard.clean.len() > self.clean_max || shard.clean_weight > weight_max {
-            let Some(id) = shard.clean.pop_front() else {
-                return;
-            };
-            let Some(entry) = shard.entries.get_mut(&id) else {
-                continue;
-            };
-            if !entry.lies_on_disk() {
-                entry.in_clean = false;
-                shard.clean_weight = shard.clean_weight.saturating_sub(entry.weight);
-            } else if entry.used && chances > 0 {
-                entry.used = false;
-                chances -= 1;
-                shard.clean.push_back(id);
-            } else {
-                shard.clean_weight = shard.clean_weight.saturating_sub(entry.weight);
-                shard.entries.remove(&id);
-                shard.evictions += 1;
-            }
-        }
-        if shard.clean.is_empty() {
-            shard.clean_weight = 0;
+        if self.clean_max != usize::MAX {
+            shard.evict(self.clean_max, CLEAN_BYTES_MAX / SHARDS);
         }
     }
 }
@@ -538,11 +398,5 @@ fn apply_all<E: Entity>(state: &mut E, steps: &[Step<E::Event>]) {
         for event in &step.events {
             state.apply(event, &step.stamp);
         }
-    }
-}
-
-impl<E: Entity> Entry<E> {
-    fn lies_on_disk(&self) -> bool {
-        self.unwritten.is_none() && !self.writing && self.recent.is_empty()
     }
 }
