@@ -4,6 +4,7 @@
 //! Effects and timers are derived from state: an effect stays in [`Entity::pending`] until an
 //! event records its outcome, so recovery is "load, ask `pending` and `wakeup`, carry on".
 
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 
@@ -169,8 +170,9 @@ pub trait Entity: Clone + Debug + Send + Sync + Sized + 'static {
     /// never too few.
     fn touched_parts(event: &Self::Event, parts: &mut Vec<Self::PartKey>);
 
-    /// The part to store, or `None` when it no longer exists and its row is to be deleted.
-    fn part(&self, key: &Self::PartKey) -> Option<Self::Part>;
+    /// The part to store, or `None` when it no longer exists and its row is to be deleted. Borrowed
+    /// where the whole state is the part: nothing is copied only to be encoded.
+    fn part(&self, key: &Self::PartKey) -> Option<Cow<'_, Self::Part>>;
 
     /// The state from its stored parts, in key order. The inverse of [`Entity::part`] over all parts.
     fn assemble(id: Self::Id, parts: Vec<(Self::PartKey, Self::Part)>) -> Self;

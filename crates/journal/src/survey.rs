@@ -193,11 +193,7 @@ impl SegmentLog {
         let Some(head) = Head::read(&self.bytes_at(offset, HEAD_BYTES as u64)?) else {
             return Ok(None);
         };
-        let end = self
-            .file
-            .len()
-            .map_err(OpenError::Log)?
-            .saturating_sub(HEADER_BYTES);
+        let end = self.rows_bytes()?;
         let Some(bytes) = head.frame_bytes(room.min(end.saturating_sub(offset))) else {
             return Ok(None);
         };
@@ -206,11 +202,7 @@ impl SegmentLog {
 
     /// Up to `max` bytes at an offset behind the header; fewer at the file's end.
     fn bytes_at(&self, offset: u64, max: u64) -> Result<Bytes, OpenError> {
-        let end = self
-            .file
-            .len()
-            .map_err(OpenError::Log)?
-            .saturating_sub(HEADER_BYTES);
+        let end = self.rows_bytes()?;
         let length = usize::try_from(max.min(end.saturating_sub(offset))).unwrap_or_default();
         let mut bytes = vec![0; length];
         if length > 0 {
@@ -219,6 +211,12 @@ impl SegmentLog {
                 .map_err(OpenError::Log)?;
         }
         Ok(Bytes::from(bytes))
+    }
+
+    /// Bytes behind the header.
+    fn rows_bytes(&self) -> Result<u64, OpenError> {
+        let length = self.file.len().map_err(OpenError::Log)?;
+        Ok(length.saturating_sub(HEADER_BYTES))
     }
 }
 

@@ -6,7 +6,5 @@ pub mod state;
 pub mod tracking_number;
 
 pub use rates::quote;
-pub use state::{
-    Carrier, CarrierCommand, CarrierEvent, CarrierPart, CarrierRejection, CarrierReply,
-};
+pub use state::{Carrier, CarrierCommand, CarrierEvent, CarrierRejection, CarrierReply};
 pub use tracking_number::{check_digit, is_valid, issue};

@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 use super::tracking_number::{SERIALS, issue};
 use crate::catalogue::NoEffect;
@@ -109,10 +110,6 @@ pub struct Carrier {
     recent_scans: Vector<ScanName>,
 }
 
-/// The one stored part of a carrier.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CarrierPart(Carrier);
-
 impl Carrier {
     /// Numbers issued so far.
     #[must_use]
@@ -139,7 +136,7 @@ impl Entity for Carrier {
     type Reply = CarrierReply;
     type Rejection = CarrierRejection;
     type PartKey = ();
-    type Part = CarrierPart;
+    type Part = Carrier;
 
     fn empty(id: CarrierId) -> Self {
         Carrier {
@@ -293,14 +290,12 @@ impl Entity for Carrier {
         parts.push(());
     }
 
-    fn part(&self, (): &()) -> Option<CarrierPart> {
-        (self.version > 0).then(|| CarrierPart(self.clone()))
+    fn part(&self, (): &()) -> Option<Cow<'_, Carrier>> {
+        (self.version > 0).then_some(Cow::Borrowed(self))
     }
 
-    fn assemble(id: CarrierId, parts: Vec<((), CarrierPart)>) -> Self {
-        parts
-            .into_iter()
-            .next_back()
-            .map_or_else(|| Carrier::empty(id), |(_, CarrierPart(carrier))| carrier)
+    fn assemble(id: CarrierId, parts: Vec<((), Carrier)>) -> Self {
+        let last = parts.into_iter().next_back();
+        last.map_or_else(|| Carrier::empty(id), |((), carrier)| carrier)
     }
 }

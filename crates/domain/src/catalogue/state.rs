@@ -1,5 +1,6 @@
 //! The catalogue as it stands in memory and in its stored parts: one part per definition.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Bound;
 use std::str::FromStr;
@@ -253,8 +254,8 @@ impl Entity for Catalogue {
         });
     }
 
-    fn part(&self, key: &CataloguePartKey) -> Option<CataloguePart> {
-        match key {
+    fn part(&self, key: &CataloguePartKey) -> Option<Cow<'_, CataloguePart>> {
+        let part = match key {
             CataloguePartKey::Header => {
                 (self.version > 0).then_some(CataloguePart::Header(self.version, self.recorded_at))
             }
@@ -267,7 +268,8 @@ impl Entity for Catalogue {
             CataloguePartKey::Carrier(id) => {
                 self.carriers.get(id).cloned().map(CataloguePart::Carrier)
             }
-        }
+        };
+        part.map(Cow::Owned)
     }
 
     fn assemble(id: CatalogueId, parts: Vec<(CataloguePartKey, CataloguePart)>) -> Self {

@@ -3,6 +3,7 @@
 //! Its maps are persistent: a clone costs a few pointers, so that a batch can be decided on a
 //! scratch copy, and a change copies only the nodes on its way.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -335,10 +336,10 @@ impl Entity for Location {
         }
     }
 
-    fn part(&self, key: &LocationPartKey) -> Option<LocationPart> {
+    fn part(&self, key: &LocationPartKey) -> Option<Cow<'_, LocationPart>> {
         use LocationPart as Part;
         use LocationPartKey as P;
-        match key {
+        let part = match key {
             P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
             P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
             P::Reservations(order) => {
@@ -361,7 +362,8 @@ impl Entity for Location {
                 .map(Part::Outgoing),
             P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
             P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
-        }
+        };
+        part.map(Cow::Owned)
     }
 
     fn assemble(id: LocationId, parts: Vec<(LocationPartKey, LocationPart)>) -> Self {

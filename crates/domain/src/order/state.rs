@@ -3,6 +3,7 @@
 //! In: events, through `apply`. Out: what others read, and the [`Entity`] that the runtime keeps.
 //! What must hold: [`Order::broken_law`] says it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -200,13 +201,6 @@ pub enum OrderPartKey {
     Body,
 }
 
-/// A stored part of an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OrderPart {
-    /// Everything but what is personal.
-    Body(Box<Order>),
-}
-
 impl Entity for Order {
     const KIND: &'static str = "order";
     const KIND_CODE: u8 = 1;
@@ -220,7 +214,7 @@ impl Entity for Order {
     type Reply = OrderReply;
     type Rejection = OrderRejection;
     type PartKey = OrderPartKey;
-    type Part = OrderPart;
+    type Part = Order;
 
     fn empty(id: OrderId) -> Self {
         Self {
@@ -307,19 +301,15 @@ impl Entity for Order {
         parts.push(OrderPartKey::Body);
     }
 
-    fn part(&self, key: &OrderPartKey) -> Option<OrderPart> {
-        match key {
-            OrderPartKey::Body => (self.version > 0).then(|| {
-                OrderPart::Body(Box::new(Order {
-                    personal: None,
-                    ..self.clone()
-                }))
-            }),
-        }
+    fn part(&self, OrderPartKey::Body: &OrderPartKey) -> Option<Cow<'_, Order>> {
+        (self.version > 0).then_some(Cow::Borrowed(self))
     }
 
-    fn assemble(id: OrderId, parts: Vec<(OrderPartKey, OrderPart)>) -> Self {
-        let body = parts.into_iter().map(|(_, OrderPart::Body(body))| *body);
-        body.last().unwrap_or_else(|| Order::empty(id))
+    fn assemble(id: OrderId, parts: Vec<(OrderPartKey, Order)>) -> Self {
+        let body = parts.into_iter().next_back().map(|(_, body)| body);
+        Order {
+            personal: None,
+            ..body.unwrap_or_else(|| Order::empty(id))
+        }
     }
 }

@@ -22,7 +22,7 @@ fn tell(carrier: &mut Carrier, command: &CarrierCommand) -> CarrierReply {
         .for_each(|event| carrier.apply(event, &context.stamp()));
     let parts = carrier
         .part(&())
-        .map(|part| ((), part))
+        .map(|part| ((), part.into_owned()))
         .into_iter()
         .collect();
     assert_eq!(Carrier::assemble(carrier.id().clone(), parts), *carrier);

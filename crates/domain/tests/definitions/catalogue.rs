@@ -42,7 +42,7 @@ impl Book {
                     .catalogue
                     .part(&key)
                     .expect("definitions are never taken away");
-                self.stored.insert(key, part);
+                self.stored.insert(key, part.into_owned());
             }
         }
         let parts = self.stored.clone().into_iter().collect();

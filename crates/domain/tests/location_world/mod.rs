@@ -136,7 +136,7 @@ impl Shelf {
         self.location.apply(event, &context.stamp());
         for key in touched {
             match self.location.part(&key) {
-                Some(part) => drop(self.stored.insert(key, part)),
+                Some(part) => drop(self.stored.insert(key, part.into_owned())),
                 None => drop(self.stored.remove(&key)),
             }
         }

@@ -135,7 +135,7 @@ impl World {
         self.effects_are_named();
         assert_eq!(self.order.has_pending(), !self.order.pending().is_empty());
         let key = OrderPartKey::Body;
-        let parts = self.order.part(&key).map(|part| (key, part));
+        let parts = self.order.part(&key).map(|part| (key, part.into_owned()));
         let mut stored = Order::assemble(self.order.id.clone(), parts.into_iter().collect());
         if let Some(personal) = self.order.private() {
             stored.apply_private(&personal);

@@ -6,25 +6,13 @@ use std::sync::mpsc;
 
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
-    AppendError, Committed, Entry, Health, Journal, Log, OpenError, Options, PartitionId,
-    Recovered, StateStore, Table, Write,
+    AppendError, Entry, Health, Journal, Log, OpenError, Options, PartitionId, Recovered,
+    StateStore, Table, Write,
 };
 
-use crate::{PARTITIONS, entry, open, options};
+use crate::{PARTITIONS, append, entry, open, options};
 
 const ENTRIES: u64 = 12;
-
-fn append(journal: &Journal, partition: u16, entry: Entry) -> Result<Committed, AppendError> {
-    let (tell, hear) = mpsc::channel();
-    journal.append(
-        PartitionId(partition),
-        entry,
-        Box::new(move |result| {
-            tell.send(result).expect("the test waits");
-        }),
-    );
-    hear.recv().expect("every append is answered")
-}
 
 /// Appends, purges once in the middle; gives what was acknowledged until the first refusal.
 fn work(recovered: &Recovered) -> Vec<(PartitionId, u64, Entry)> {

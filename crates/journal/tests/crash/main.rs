@@ -5,10 +5,14 @@ mod each_write;
 mod segments;
 
 use std::path::PathBuf;
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use consign_journal::fault::Disk;
-use consign_journal::{Entry, Journal, OpenError, Options, PartitionId, Recovered, StateStore};
+use consign_journal::{
+    AppendError, Committed, Entry, Journal, Log, OpenError, Options, PartitionId, Recovered,
+    StateStore,
+};
 
 const PARTITIONS: u16 = 2;
 
@@ -34,6 +38,14 @@ fn entry(nth: u64) -> Entry {
         body: Bytes::from(format!("body of {nth} {}", "x".repeat(500))),
         private: nth.is_multiple_of(2).then(|| Bytes::from_static(b"secret")),
     }
+}
+
+/// Appends, and waits for the answer.
+fn append(journal: &Journal, partition: u16, entry: Entry) -> Result<Committed, AppendError> {
+    let (tell, hear) = mpsc::channel();
+    let done = Box::new(move |result| tell.send(result).expect("the test waits"));
+    journal.append(PartitionId(partition), entry, done);
+    hear.recv().expect("every append is answered")
 }
 
 /// Publishes a checkpoint of both partitions up to their fifth entries.

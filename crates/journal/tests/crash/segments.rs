@@ -1,17 +1,16 @@
 //! Segments that are used again, rows that need several, damage in every place (L2).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
-    AppendError, Committed, Entry, Journal, Log, OpenError, Options, PartitionId, Recovered,
-    StateStore,
+    Entry, Journal, Log, OpenError, Options, PartitionId, Recovered, StateStore,
 };
 use proptest::prelude::*;
 
-use crate::{PARTITIONS, open};
+use crate::{PARTITIONS, append, open};
 
 /// What was acknowledged, by place.
 type Acknowledged = BTreeMap<(u16, u64), Entry>;
@@ -23,13 +22,6 @@ fn sized(nth: u64, bytes: usize) -> Entry {
         body: Bytes::from(format!("<{nth}>{}", "y".repeat(bytes))),
         private: None,
     }
-}
-
-fn append(journal: &Journal, partition: u16, entry: Entry) -> Result<Committed, AppendError> {
-    let (tell, hear) = mpsc::channel();
-    let done = Box::new(move |result| tell.send(result).expect("the test waits"));
-    journal.append(PartitionId(partition), entry, done);
-    hear.recv().expect("every append is answered")
 }
 
 fn checkpoint(recovered: &Recovered) -> bool {

@@ -1,6 +1,7 @@
 //! A small kind of entity that does everything that the runtime must cope with: it counts, asks
 //! its like, waits for a moment, keeps personal data, refuses, and panics.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -225,12 +226,13 @@ impl<const ONE_PART: bool> Entity for Counter<ONE_PART> {
             parts.push(PartKey::Slot(*slot));
         }
     }
-    fn part(&self, key: &PartKey) -> Option<Part> {
-        match key {
+    fn part(&self, key: &PartKey) -> Option<Cow<'_, Part>> {
+        let part = match key {
             PartKey::Core if ONE_PART => Some(Part::Whole(self.core.clone(), self.slots.clone())),
             PartKey::Core => Some(Part::Core(self.core.clone())),
             PartKey::Slot(slot) => self.slots.get(slot).copied().map(Part::Slot),
-        }
+        };
+        part.map(Cow::Owned)
     }
     fn assemble(id: String, parts: Vec<(PartKey, Part)>) -> Self {
         let mut counter = Counter::empty(id);
