@@ -66,6 +66,10 @@ macro_rules! text_id {
 text_id!(
     /// An order: the client's own name for it, or one minted by the gateway (22 characters, in time order).
     OrderId, "order id");
+impl OrderId {
+    /// Before every other, and no order's: where a walk through ordered names begins.
+    pub(crate) const LEAST: OrderId = OrderId(CompactString::const_new(""));
+}
 text_id!(
     /// A stock keeping unit. Compared byte for byte: `15056bl` and `15056BL` are two SKUs.
     Sku, "sku");

@@ -14,7 +14,6 @@ use crate::error::{BackupError, OpenError, StoreError};
 use crate::format::FORMAT_VERSION;
 use crate::journal::{JOURNAL_FILE, Journal, STATE_FILE, open_database, open_log_file};
 use crate::log::PartitionId;
-use crate::row::{Row, RowWriter};
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::{StateStore, Table};
 
@@ -219,12 +218,11 @@ fn copy_journal(journal: &Journal, target: &Path) -> Result<Tally, BackupError> 
         if failed.is_some() {
             return Ok(());
         }
-        let bytes = bytes_of(row);
-        tally.add(&[], &bytes);
+        tally.add(&[], &row.bytes);
         for (partition, index) in row.held() {
             known[usize::from(partition.0)] = index;
         }
-        failed = copy.write(&bytes, &row.held()).err();
+        failed = copy.write(&row.bytes, &row.held()).err();
         Ok(())
     })?;
     let purged: Vec<(PartitionId, u64)> = (0..).map(PartitionId).zip(header.purged).collect();
@@ -238,15 +236,6 @@ fn copy_journal(journal: &Journal, target: &Path) -> Result<Tally, BackupError> 
     noted.map_err(io("write", &path))?;
     tally.note(&purged);
     Ok(tally)
-}
-
-/// A row as it was written.
-fn bytes_of(row: &Row) -> Vec<u8> {
-    let mut writer = RowWriter::new(Vec::new(), row.written_at);
-    for piece in &row.pieces {
-        writer.push(piece.partition, piece.index, &piece.entry);
-    }
-    writer.finish()
 }
 
 fn copy_state(
@@ -302,7 +291,7 @@ fn tally(dir: &Path, partitions: u16) -> Result<(Tally, Tally), BackupError> {
     let log = SegmentLog::open(file, partitions, SEGMENT_BYTES)?;
     let (mut of_journal, mut of_state) = (Tally::default(), Tally::default());
     log.recover(&mut |_, row| {
-        of_journal.add(&[], &bytes_of(row));
+        of_journal.add(&[], &row.bytes);
         Ok(())
     })?;
     of_journal.note(

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::error::AppendError;
@@ -99,12 +100,12 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
     let mut next: Vec<u64> = shared.last_indexes();
     let mut row = RowWriter::new(buffer, (shared.now)());
     let mut held = Held::new();
-    let mut indexes = Vec::with_capacity(waiting.len());
+    let mut places = Vec::with_capacity(waiting.len());
     for append in waiting.iter() {
         let index = &mut next[usize::from(append.partition.0)];
         *index += 1;
-        row.push(append.partition, *index, &append.entry);
-        indexes.push(*index);
+        let at = row.push(append.partition, *index, &append.entry);
+        places.push((*index, at));
         row::note_last(&mut held, append.partition, *index);
     }
     let row = row.finish();
@@ -127,18 +128,12 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
         bytes = row.len(),
         "committed"
     );
+    let kept = Arc::new(Bytes::copy_from_slice(&row));
     let mut dones = Vec::with_capacity(waiting.len());
-    for (append, index) in waiting.drain(..).zip(indexes) {
-        shared
-            .tail
-            .push(append.partition, index, Arc::new(append.entry));
-        dones.push((
-            append.done,
-            Committed {
-                partition: append.partition,
-                index,
-            },
-        ));
+    for (append, (index, at)) in waiting.drain(..).zip(places) {
+        let (partition, bytes) = (append.partition, append.entry.size());
+        shared.tail.push(partition, index, &kept, at, bytes);
+        dones.push((append.done, Committed { partition, index }));
     }
     for (done, committed) in dones {
         done(Ok(committed));

@@ -78,8 +78,6 @@ pub struct Recovered {
     pub journal: Arc<Journal>,
     /// What checkpoints wrote.
     pub state: Arc<StateStore>,
-    /// Entries that no checkpoint has taken over, in the order in which they became durable.
-    pub entries: Vec<(PartitionId, u64, Arc<Entry>)>,
     /// The latest time that the log has seen, µs since the epoch; 0 if it is new.
     pub time_floor: i64,
 }
@@ -179,7 +177,7 @@ impl Journal {
         ensure_together(&state, &found)?;
         let shared = Arc::new(Shared {
             log,
-            tail: Tail::new(&found.purged),
+            tail: found.tail,
             now,
             partitions,
             failed: RwLock::new(None),
@@ -187,9 +185,6 @@ impl Journal {
             hear_commit: RwLock::new(Vec::new()),
             hear_failure: RwLock::new(Vec::new()),
         });
-        for (partition, index, entry) in &found.entries {
-            shared.tail.push(*partition, *index, Arc::clone(entry));
-        }
         let (orders, inbox) = crossbeam_channel::unbounded();
         let theirs = Arc::clone(&shared);
         let committer = std::thread::Builder::new()
@@ -204,7 +199,6 @@ impl Journal {
         Ok(Recovered {
             journal: Arc::new(journal),
             state: Arc::new(state),
-            entries: found.entries,
             time_floor: found.time_floor,
         })
     }
@@ -280,12 +274,7 @@ impl Log for Journal {
         self.shared.tail.first_index(partition)
     }
 
-    fn tail(
-        &self,
-        partition: PartitionId,
-        from: u64,
-        entries_max: usize,
-    ) -> Vec<(u64, Arc<Entry>)> {
+    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)> {
         self.shared.tail.read(partition, from, entries_max)
     }
 

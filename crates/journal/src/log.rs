@@ -1,7 +1,6 @@
 //! What a log is to those above it: the interface that Raft will sit behind.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -70,8 +69,7 @@ pub trait Log: Send + Sync {
     /// The index of the first entry that is not purged; `last_index + 1` if there is none.
     fn first_index(&self, partition: PartitionId) -> u64;
     /// Durable entries from `from` on, at most `entries_max`, from memory. Empty if `from` is purged.
-    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize)
-    -> Vec<(u64, Arc<Entry>)>;
+    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)>;
     /// Registers who hears, on the committer's thread, the number of commits so far after each.
     fn on_commit(&self, hear: Box<dyn Fn(u64) + Send + Sync>);
     /// Registers who hears that the log has failed, and why.

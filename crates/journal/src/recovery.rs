@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::OpenError;
-use crate::log::{Entry, PartitionId};
+use crate::log::PartitionId;
 use crate::segments::SegmentLog;
 use crate::state::StateStore;
+use crate::tail::Tail;
 
 /// What the log held.
 pub(crate) struct Found {
@@ -16,8 +19,8 @@ pub(crate) struct Found {
     pub(crate) purged: Vec<u64>,
     /// By partition, the last index that the log holds.
     pub(crate) last: Vec<u64>,
-    /// What no checkpoint has taken over, in the order of the rows.
-    pub(crate) entries: Vec<(PartitionId, u64, Arc<Entry>)>,
+    /// What no checkpoint has taken over.
+    pub(crate) tail: Tail,
     /// No clock may go behind this.
     pub(crate) time_floor: i64,
 }
@@ -27,14 +30,16 @@ pub(crate) fn recover(log: &SegmentLog) -> Result<Found, OpenError> {
     let header = log.header();
     let mut found = Found {
         last: header.purged.clone(),
+        tail: Tail::new(&header.purged),
         purged: header.purged,
-        entries: Vec::new(),
         time_floor: header.time_floor,
     };
     let mut last_row = 0;
     log.recover(&mut |key, row| {
         last_row = key;
         found.time_floor = found.time_floor.max(row.written_at);
+        // A copy, without the rest of the frame that it was read with.
+        let kept = Arc::new(Bytes::copy_from_slice(&row.bytes));
         for piece in &row.pieces {
             let at = usize::from(piece.partition.0);
             let (Some(last), Some(purged)) = (found.last.get_mut(at), found.purged.get(at)) else {
@@ -53,8 +58,10 @@ pub(crate) fn recover(log: &SegmentLog) -> Result<Found, OpenError> {
                 });
             }
             *last = piece.index;
-            let entry = Arc::new(piece.entry.clone());
-            found.entries.push((piece.partition, piece.index, entry));
+            let bytes = piece.entry.size();
+            found
+                .tail
+                .push(piece.partition, piece.index, &kept, piece.at, bytes);
         }
         Ok(())
     })?;

@@ -29,6 +29,8 @@ pub struct Piece {
     pub partition: PartitionId,
     /// Its place there.
     pub index: u64,
+    /// Where it begins in its row.
+    pub at: usize,
     /// What.
     pub entry: Entry,
 }
@@ -51,8 +53,9 @@ impl RowWriter {
         RowWriter { bytes, count: 0 }
     }
 
-    /// Adds an entry. Lengths are checked by the append.
-    pub fn push(&mut self, partition: PartitionId, index: u64, entry: &Entry) {
+    /// Adds an entry and says where it begins. Lengths are checked by the append.
+    pub fn push(&mut self, partition: PartitionId, index: u64, entry: &Entry) -> usize {
+        let at = self.bytes.len();
         let private = entry.private.as_ref();
         let out = &mut self.bytes;
         out.extend_from_slice(&partition.0.to_le_bytes());
@@ -68,6 +71,7 @@ impl RowWriter {
             out.extend_from_slice(private);
         }
         self.count += 1;
+        at
     }
 
     /// Bytes so far.
@@ -95,6 +99,8 @@ impl RowWriter {
 /// A row, read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// As it was written.
+    pub bytes: Bytes,
     /// When it was written, µs since the epoch.
     pub written_at: i64,
     /// What it holds.
@@ -146,35 +152,52 @@ pub fn read(row: &Bytes) -> Result<Row, &'static str> {
     let count = u32::from_le_bytes(take(body, &mut at)?);
     let mut pieces = Vec::new();
     for _ in 0..count {
-        let partition = PartitionId(u16::from_le_bytes(take(body, &mut at)?));
-        let index = u64::from_le_bytes(take(body, &mut at)?);
-        let expected = u64::from_le_bytes(take(body, &mut at)?);
-        let entity_len = usize::from(u16::from_le_bytes(take(body, &mut at)?));
-        let body_len = u32::from_le_bytes(take(body, &mut at)?) as usize;
-        let private_len = u32::from_le_bytes(take(body, &mut at)?);
-        let entity = slice(row, body.len(), &mut at, entity_len)?;
-        let record = slice(row, body.len(), &mut at, body_len)?;
-        let private = match private_len {
-            NO_PRIVATE => None,
-            length => Some(slice(row, body.len(), &mut at, length as usize)?),
-        };
-        let entry = Entry {
-            entity,
-            expected,
-            body: record,
-            private,
-        };
-        pieces.push(Piece {
-            partition,
-            index,
-            entry,
-        });
+        pieces.push(read_piece(row, body.len(), &mut at)?);
     }
     if at == body.len() {
-        Ok(Row { written_at, pieces })
+        Ok(Row {
+            bytes: row.clone(),
+            written_at,
+            pieces,
+        })
     } else {
         Err("it holds more than it counts")
     }
+}
+
+/// The piece that begins at `at`, of a row that was checked as a whole.
+pub(crate) fn piece(row: &Bytes, mut at: usize) -> Result<Piece, &'static str> {
+    let end = row.len().saturating_sub(SUM_BYTES);
+    read_piece(row, end, &mut at)
+}
+
+fn read_piece(row: &Bytes, end: usize, at: &mut usize) -> Result<Piece, &'static str> {
+    let head = &row[..end];
+    let begin = *at;
+    let partition = PartitionId(u16::from_le_bytes(take(head, at)?));
+    let index = u64::from_le_bytes(take(head, at)?);
+    let expected = u64::from_le_bytes(take(head, at)?);
+    let entity_len = usize::from(u16::from_le_bytes(take(head, at)?));
+    let body_len = u32::from_le_bytes(take(head, at)?) as usize;
+    let private_len = u32::from_le_bytes(take(head, at)?);
+    let entity = slice(row, end, at, entity_len)?;
+    let body = slice(row, end, at, body_len)?;
+    let private = match private_len {
+        NO_PRIVATE => None,
+        length => Some(slice(row, end, at, length as usize)?),
+    };
+    let entry = Entry {
+        entity,
+        expected,
+        body,
+        private,
+    };
+    Ok(Piece {
+        partition,
+        index,
+        at: begin,
+        entry,
+    })
 }
 
 fn slice(row: &Bytes, end: usize, at: &mut usize, len: usize) -> Result<Bytes, &'static str> {
@@ -225,11 +248,14 @@ mod tests {
             let mut pieces = Vec::new();
             for (partition, index, entity, body, private) in entries {
                 let entry = entry(&entity, &body, private.as_deref());
-                writer.push(PartitionId(partition), index, &entry);
-                pieces.push(Piece { partition: PartitionId(partition), index, entry });
+                let at = writer.push(PartitionId(partition), index, &entry);
+                pieces.push(Piece { partition: PartitionId(partition), index, at, entry });
             }
             let row = Bytes::from(writer.finish());
-            prop_assert_eq!(read(&row), Ok(Row { written_at: 42, pieces }));
+            for expected in &pieces {
+                prop_assert_eq!(piece(&row, expected.at), Ok(expected.clone()));
+            }
+            prop_assert_eq!(read(&row), Ok(Row { bytes: row.clone(), written_at: 42, pieces }));
         }
 
         #[test]

@@ -1,14 +1,17 @@
 //! Everything durable that no checkpoint has taken over yet, in memory, by partition and index.
 //!
-//! In: what the committer made durable. Out: entries by index. Bounded by the journal's bound on
-//! bytes, because a checkpoint purges it. Holds: indexes have no gap.
+//! In: rows that the committer made durable. Out: entries by index, read off their rows. Rows stay
+//! as they were written: entries of their own would take twice the memory. Bounded by the journal's
+//! bound on bytes, because a checkpoint purges it. Holds: indexes have no gap.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::log::{Entry, PartitionId};
+use crate::row;
 
 /// The tails of all partitions.
 #[derive(Debug)]
@@ -20,8 +23,25 @@ pub(crate) struct Tail {
 struct PartitionTail {
     /// Index of the first entry below.
     first: u64,
-    entries: VecDeque<Arc<Entry>>,
+    entries: VecDeque<Place>,
     bytes: u64,
+}
+
+/// Where an entry lies.
+#[derive(Debug)]
+struct Place {
+    /// The row, shared by the entries in it; goes with the last of them.
+    row: Arc<Bytes>,
+    at: u32,
+    /// Of [`Entry::size`].
+    bytes: u32,
+}
+
+impl Place {
+    fn entry(&self) -> Entry {
+        let piece = row::piece(&self.row, self.at as usize);
+        piece.expect("the row was whole when it was taken in").entry
+    }
 }
 
 impl Tail {
@@ -42,16 +62,29 @@ impl Tail {
         self.partitions.get(usize::from(partition.0))
     }
 
-    /// Takes in the next entry of a partition; its index must be the next one.
-    pub(crate) fn push(&self, partition: PartitionId, index: u64, entry: Arc<Entry>) {
+    /// Takes in the next entry of a partition, of `bytes`, which begins at `at` of `row`; its index
+    /// must be the next one.
+    pub(crate) fn push(
+        &self,
+        partition: PartitionId,
+        index: u64,
+        row: &Arc<Bytes>,
+        at: usize,
+        bytes: u64,
+    ) {
         let mut tail = self.partitions[usize::from(partition.0)].write();
         assert_eq!(
             index,
             tail.first + tail.entries.len() as u64,
             "indexes have no gap"
         );
-        tail.bytes += entry.size();
-        tail.entries.push_back(entry);
+        let small = "rows have bounds far below";
+        tail.bytes += bytes;
+        tail.entries.push_back(Place {
+            row: Arc::clone(row),
+            at: at.try_into().expect(small),
+            bytes: bytes.try_into().expect(small),
+        });
     }
 
     pub(crate) fn first_index(&self, partition: PartitionId) -> u64 {
@@ -65,12 +98,7 @@ impl Tail {
         })
     }
 
-    pub(crate) fn read(
-        &self,
-        partition: PartitionId,
-        from: u64,
-        max: usize,
-    ) -> Vec<(u64, Arc<Entry>)> {
+    pub(crate) fn read(&self, partition: PartitionId, from: u64, max: usize) -> Vec<(u64, Entry)> {
         let Some(tail) = self.of(partition) else {
             return Vec::new();
         };
@@ -79,7 +107,7 @@ impl Tail {
             return Vec::new();
         };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let entries = tail.entries.iter().skip(skip).take(max).cloned();
+        let entries = tail.entries.iter().skip(skip).take(max).map(Place::entry);
         (from..).zip(entries).collect()
     }
 
@@ -95,7 +123,7 @@ impl Tail {
             .min(guard.entries.len());
         let kept = guard.entries.split_off(count);
         let gone = std::mem::replace(&mut guard.entries, kept);
-        guard.bytes -= gone.iter().map(|entry| entry.size()).sum::<u64>();
+        guard.bytes -= gone.iter().map(|place| u64::from(place.bytes)).sum::<u64>();
         guard.first += count as u64;
         // Freeing takes far longer than unlinking; commits of the partition must not wait for it.
         drop(guard);

@@ -158,10 +158,7 @@ impl Node {
         if from > last || max == 0 {
             return Ok(Vec::new());
         }
-        let stores = self
-            .0
-            .stores()
-            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
+        let stores = self.0.open_stores()?;
         let mut records = Vec::new();
         let mut next = from.max(1);
         if next < stores.journal.first_index(partition) {
@@ -183,12 +180,11 @@ impl Node {
             if index != next || index > last {
                 break;
             }
-            let (entity, body) = (entry.entity.clone(), entry.body.clone());
             records.push(StoredRecord {
                 partition,
                 index,
-                entity,
-                body,
+                entity: entry.entity,
+                body: entry.body,
             });
             next += 1;
         }

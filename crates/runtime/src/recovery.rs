@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use consign_domain::entity::Entity;
 use consign_domain::time::Timestamp;
-use consign_journal::{Entry, Journal, Log, Options, PartitionId};
+use consign_journal::{Journal, Log, Options, PartitionId};
 
 use crate::behaviour::Behaviour;
 use crate::checkpoint;
@@ -40,7 +40,6 @@ const WAKE_EVERY: Duration = Duration::from_millis(10);
 /// A node that does not serve yet: hosts are added, then it starts.
 pub struct NodeBuilder {
     node: Arc<NodeInner>,
-    entries: Vec<(PartitionId, u64, Arc<Entry>)>,
     wakes_per_second: u32,
 }
 
@@ -83,7 +82,6 @@ impl NodeBuilder {
         }));
         Ok(NodeBuilder {
             node,
-            entries: recovered.entries,
             wakes_per_second: options.wakes_per_second.max(1),
         })
     }
@@ -109,17 +107,15 @@ impl NodeBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let NodeBuilder {
             node,
-            entries,
             wakes_per_second,
         } = self;
         let started = Instant::now();
-        let records = entries.len();
         let recovering = Arc::clone(&node);
-        let pending = tokio::task::spawn_blocking(move || recovering.recover(&entries))
+        let recovered = tokio::task::spawn_blocking(move || recovering.recover())
             .await
             .map_err(|error| ReadError::Decode(error.to_string()))?;
-        let pending = match pending {
-            Ok(pending) => pending,
+        let (records, pending) = match recovered {
+            Ok(recovered) => recovered,
             Err(error) => {
                 node.close();
                 return Err(error);
@@ -140,11 +136,9 @@ impl NodeBuilder {
 }
 
 impl NodeInner {
-    /// Takes in what the stores hold; gives the entities that have something pending.
-    fn recover(
-        &self,
-        entries: &[(PartitionId, u64, Arc<Entry>)],
-    ) -> Result<Vec<EntityRef>, StartError> {
+    /// Takes in what the stores hold; gives the number of records in the log, and the entities that
+    /// have something pending.
+    fn recover(&self) -> Result<(usize, Vec<EntityRef>), StartError> {
         for host in self.all_hosts().iter().filter(|host| host.preloads()) {
             let loaded = host.load_all()?;
             tracing::debug!(kind = host.kind(), loaded, "preloaded");
@@ -166,16 +160,10 @@ impl NodeInner {
         if let Some(error) = wrong {
             return Err(error.into());
         }
-        let mut last = Timestamp::ZERO;
-        for some in entries.chunks(REPLAYED_AT_ONCE) {
-            for (partition, index, entry) in some {
-                let kind = entry.entity.first().copied().unwrap_or_default();
-                let host = self.host(kind).ok_or(StartError::UnknownKind(kind))?;
-                last = last.max(host.replay(*partition, *index, entry)?);
-            }
-            self.pack()?;
+        let mut records = 0;
+        for partition in (0..self.partitions).map(PartitionId) {
+            records += self.replay(partition)?;
         }
-        self.clock.raise_to(last);
         for host in self.all_hosts() {
             for entity in host.touched() {
                 match host.attention(&entity) {
@@ -191,7 +179,27 @@ impl NodeInner {
                 pending.push(entity);
             }
         }
-        Ok(pending)
+        Ok((records, pending))
+    }
+
+    /// Takes in a partition's records that no checkpoint holds; gives their number.
+    fn replay(&self, partition: PartitionId) -> Result<usize, StartError> {
+        let stores = self.open_stores()?;
+        let first = stores.journal.first_index(partition);
+        let mut next = first;
+        loop {
+            let some = stores.journal.tail(partition, next, REPLAYED_AT_ONCE);
+            let Some((last, _)) = some.last() else {
+                return Ok(usize::try_from(next - first).unwrap_or(usize::MAX));
+            };
+            next = last + 1;
+            for (index, entry) in &some {
+                let kind = entry.entity.first().copied().unwrap_or_default();
+                let host = self.host(kind).ok_or(StartError::UnknownKind(kind))?;
+                self.clock.raise_to(host.replay(partition, *index, entry)?);
+            }
+            self.pack()?;
+        }
     }
 
     /// Starts what runs beside the actors.

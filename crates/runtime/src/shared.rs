@@ -111,11 +111,13 @@ impl NodeInner {
         self.stores.read().clone()
     }
 
+    pub(crate) fn open_stores(&self) -> Result<Arc<Stores>, ReadError> {
+        self.stores()
+            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))
+    }
+
     pub(crate) fn store(&self) -> Result<Store, ReadError> {
-        let stores = self
-            .stores()
-            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
-        Ok(Store(Arc::clone(&stores.state)))
+        Ok(Store(Arc::clone(&self.open_stores()?.state)))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -223,13 +225,11 @@ impl NodeInner {
         partition: PartitionId,
         index: u64,
     ) -> Result<(Bytes, Bytes), ReadError> {
-        let stores = self
-            .stores()
-            .ok_or_else(|| ReadError::Store("the node is closed".to_owned()))?;
+        let stores = self.open_stores()?;
         if let Some((found, entry)) = stores.journal.tail(partition, index, 1).pop()
             && found == index
         {
-            return Ok((entry.entity.clone(), entry.body.clone()));
+            return Ok((entry.entity, entry.body));
         }
         // Purged from the tail means that history has it.
         match Store(Arc::clone(&stores.state)).history(partition, index)? {

@@ -19,7 +19,8 @@ pub(super) fn apply(location: &mut Location, event: &LocationEvent, stamp: &Stam
     location.recorded_at = stamp.recorded_at;
     move_stock(location, event, stamp);
     record(location, event, stamp);
-    location.tombstones.clear_ended(stamp.recorded_at);
+    let version = location.version;
+    location.tombstones.clear_ended(version, stamp.recorded_at);
 }
 
 fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {

@@ -9,7 +9,7 @@ use consign_journal::{
     Table, Write,
 };
 
-use crate::{PARTITIONS, entry, open, publish_five};
+use crate::{PARTITIONS, entries, entry, open, publish_five};
 
 /// Sends a whole group before it waits for any answer, so that rows hold several entries.
 fn append_group(journal: &Journal, numbers: std::ops::Range<u64>) -> Vec<(Committed, Entry)> {
@@ -35,16 +35,16 @@ fn append_group(journal: &Journal, numbers: std::ops::Range<u64>) -> Vec<(Commit
 }
 
 fn assert_there(after: &Recovered, acknowledged: &[(Committed, Entry)], context: &str) {
+    let entries = entries(after);
     for (at, entry) in acknowledged {
-        let found = after
-            .entries
+        let found = entries
             .iter()
             .find(|(partition, index, _)| *partition == at.partition && *index == at.index);
         let (.., found) = found.unwrap_or_else(|| panic!("{context}: {at:?} is lost"));
-        assert_eq!(**found, *entry, "{context}");
+        assert_eq!(found, entry, "{context}");
     }
     for partition in 0..PARTITIONS {
-        let of_partition = after.entries.iter().filter(|(of, ..)| of.0 == partition);
+        let of_partition = entries.iter().filter(|(of, ..)| of.0 == partition);
         let indexes: Vec<u64> = of_partition.map(|(_, index, _)| *index).collect();
         let expected: Vec<u64> = (1..=indexes.len() as u64).collect();
         assert_eq!(indexes, expected, "{context}: partition {partition}");
@@ -229,8 +229,7 @@ fn purging_in_steps_keeps_a_row_until_all_of_its_pieces_are_purged() {
     }
     drop(recovered);
     let after = open(&journal, &state).expect("opens");
-    let left: Vec<_> = after
-        .entries
+    let left: Vec<_> = entries(&after)
         .iter()
         .map(|(partition, index, _)| (partition.0, *index))
         .collect();

@@ -10,7 +10,7 @@ use consign_journal::{
     StateStore, Table, Write,
 };
 
-use crate::{PARTITIONS, append, entry, open, options};
+use crate::{PARTITIONS, append, entries, entry, open, options};
 
 const ENTRIES: u64 = 12;
 
@@ -40,20 +40,19 @@ fn work(recovered: &Recovered) -> Vec<(PartitionId, u64, Entry)> {
 
 fn assert_all_there(after: &Recovered, acknowledged: &[(PartitionId, u64, Entry)], context: &str) {
     let checkpoint = after.state.checkpoint_of(PartitionId(0)).expect("reads");
+    let entries = entries(after);
     for (partition, index, entry) in acknowledged {
         let in_checkpoint = *partition == PartitionId(0) && *index <= checkpoint;
-        let found = after
-            .entries
+        let found = entries
             .iter()
             .find(|(of, at, _)| of == partition && at == index);
         match found {
-            Some((_, _, found)) => assert_eq!(**found, *entry, "{context}"),
+            Some((_, _, found)) => assert_eq!(found, entry, "{context}"),
             None => assert!(in_checkpoint, "{context}: {partition}/{index} is lost"),
         }
     }
     for partition in 0..PARTITIONS {
-        let indexes: Vec<u64> = after
-            .entries
+        let indexes: Vec<u64> = entries
             .iter()
             .filter(|(of, ..)| of.0 == partition)
             .map(|(_, index, _)| *index)
@@ -174,7 +173,7 @@ fn a_purged_log_goes_on_after_a_restart_and_keeps_its_clock() {
         ..options(&journal, &state)
     })
     .expect("opens");
-    assert_eq!((after.entries.len(), after.time_floor), (0, 5_000_000));
+    assert_eq!((entries(&after).len(), after.time_floor), (0, 5_000_000));
     assert_eq!(
         append(&after.journal, 0, entry(9)).expect("appends").index,
         5
@@ -226,8 +225,8 @@ fn a_backup_comes_back_whole_and_never_over_anything() {
         ..Options::new(back)
     })
     .expect("opens");
-    assert_eq!(after.entries.len(), 5);
-    assert_eq!(*after.entries[4].2, entry(4));
+    assert_eq!(entries(&after).len(), 5);
+    assert_eq!(entries(&after)[4].2, entry(4));
     assert_eq!(
         after.state.get(Table::Parts, b"key").expect("reads"),
         Some(b"value".to_vec())

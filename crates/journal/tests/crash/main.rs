@@ -48,6 +48,18 @@ fn append(journal: &Journal, partition: u16, entry: Entry) -> Result<Committed, 
     hear.recv().expect("every append is answered")
 }
 
+/// What the log holds, partition after partition.
+fn entries(recovered: &Recovered) -> Vec<(PartitionId, u64, Entry)> {
+    let partitions = (0..PARTITIONS).map(PartitionId);
+    let of = |partition| {
+        let first = recovered.journal.first_index(partition);
+        let found = recovered.journal.tail(partition, first, usize::MAX);
+        let placed = move |(index, entry)| (partition, index, entry);
+        found.into_iter().map(placed)
+    };
+    partitions.flat_map(of).collect()
+}
+
 /// Publishes a checkpoint of both partitions up to their fifth entries.
 fn publish_five(recovered: &Recovered) -> [(PartitionId, u64); 2] {
     let upto = [(PartitionId(0), 5), (PartitionId(1), 5)];

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// Rounds of one sourcing at most; then the shortage policy decides.
 pub const SOURCING_ROUNDS_MAX: u32 = 4;
 /// How long a location may take to grant.
-pub const RESERVE_WITHIN_MS: i64 = 60_000;
+pub const RESERVE_WITHIN_MS: i64 = 30_000;
 /// When backordered units are first sourced again by themselves; doubled each time.
 pub const BACKORDER_RETRY_FIRST_MS: i64 = 15 * 60 * 1_000;
 /// The longest pause between two tries.
