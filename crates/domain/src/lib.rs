@@ -3,6 +3,7 @@
 //! In: a state and a command. Out: events and a reply, or a rejection. Everything that moves an
 //! entity goes through [`entity::Entity::decide`] and [`entity::Entity::apply`].
 
+pub mod by_sku;
 pub mod carrier;
 pub mod catalogue;
 pub mod entity;

@@ -12,6 +12,9 @@ use serde::{Serialize, Serializer};
 /// The longest decimal that is looked at, in bytes.
 const DECIMAL_BYTES_MAX: usize = 32;
 
+/// The longest text of an amount: 19 digits, a sign, a point and the zero before it, with room left.
+const TEXT_BYTES_MAX: usize = 32;
+
 /// Why a text is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDecimal {
@@ -128,30 +131,45 @@ impl DecimalText {
     }
 }
 
-impl fmt::Display for DecimalText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DecimalText {
+    /// Writes the text to the end of `out` and gives it. An answer has dozens of amounts, and
+    /// `fmt` would take longer for one than the rest of its field.
+    fn written<'a>(&self, out: &'a mut [u8; TEXT_BYTES_MAX]) -> &'a str {
         let (mut value, mut decimals) = (self.value, self.decimals);
         while decimals > self.decimals_min && value % 10 == 0 {
             value /= 10;
             decimals -= 1;
         }
-        let sign = if value < 0 { "-" } else { "" };
-        let whole = 10_u64.pow(decimals);
-        let (units, fraction) = (value.unsigned_abs() / whole, value.unsigned_abs() % whole);
-        match decimals {
-            0 => write!(f, "{sign}{units}"),
-            _ => write!(
-                f,
-                "{sign}{units}.{fraction:0width$}",
-                width = decimals as usize
-            ),
+        let mut left = value.unsigned_abs();
+        let mut start = out.len();
+        let mut digits = 0;
+        while left > 0 || digits <= decimals {
+            if digits == decimals && decimals > 0 {
+                start -= 1;
+                out[start] = b'.';
+            }
+            start -= 1;
+            out[start] = b'0' + (left % 10) as u8;
+            left /= 10;
+            digits += 1;
         }
+        if value < 0 {
+            start -= 1;
+            out[start] = b'-';
+        }
+        std::str::from_utf8(&out[start..]).expect("digits, a point and a sign")
+    }
+}
+
+impl fmt::Display for DecimalText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.written(&mut [0; TEXT_BYTES_MAX]))
     }
 }
 
 impl Serialize for DecimalText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written(&mut [0; TEXT_BYTES_MAX]))
     }
 }
 
@@ -230,6 +248,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_amount_is_shown_as_its_digits(value: i64, decimals in 0_u32..=6, fewer in 0_u32..=6) {
+            let text = DecimalText { value, decimals, decimals_min: decimals.saturating_sub(fewer) };
+            let text = text.to_string();
+            let (units, fraction) = text.split_once('.').unwrap_or((&text, ""));
+            let digits = format!("{units}{fraction:0<width$}", width = decimals as usize);
+            prop_assert_eq!(digits.parse::<i64>(), Ok(value));
+            prop_assert!(fraction.len() >= decimals.saturating_sub(fewer) as usize, "{}", text);
+            prop_assert!(!units.trim_start_matches('-').is_empty(), "{}", text);
+        }
+
         #[test]
         fn what_is_shown_reads_back(value in 0_i64..=1_000_000_000_000_000) {
             for code in ["JPY", "GBP", "BHD"] {

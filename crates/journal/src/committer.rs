@@ -77,6 +77,8 @@ fn gather(orders: &Receiver<Order>, waiting: &mut Vec<Append>) -> bool {
         Ok(Order::Append(append)) => waiting.push(append),
         Ok(Order::Stop) | Err(_) => return true,
     }
+    // Where all cores are busy, who is about to append goes first; on an idle one nothing happens.
+    std::thread::yield_now();
     while waiting.len() < ROW_ENTRIES_MAX && bytes < ROW_BYTES_MAX as u64 {
         match orders.try_recv() {
             Ok(Order::Append(append)) => {

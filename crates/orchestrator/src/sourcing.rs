@@ -97,6 +97,7 @@ impl Atlas {
             None if spot.country == destination.country => UNKNOWN_KM.0,
             None => UNKNOWN_KM.1,
         };
+        inputs.candidates.reserve(self.locations.len());
         for spot in self.locations.iter().filter(|spot| spot.active) {
             if has_any(spot.ordinal) {
                 inputs.candidates.push(Candidate {
@@ -213,6 +214,9 @@ impl Views {
         atlas.ask(&mut inputs, destination, service, |ordinal| {
             cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
         });
+        inputs
+            .available
+            .reserve(cells.len() * inputs.candidates.len());
         for (cells, pieces) in cells.iter().zip(wanted.values()) {
             // Never more than is needed: what is stored with the decision stays small.
             let most = i64::try_from(*pieces)

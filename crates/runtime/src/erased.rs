@@ -367,6 +367,7 @@ impl<E: Entity> AnyHost for HostInner<E> {
                 actor.stop(None);
             }
         });
+        self.end_idle();
         self.clear_places();
         self.warm.clear();
     }

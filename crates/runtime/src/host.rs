@@ -19,7 +19,7 @@ use crate::actor::{EntityActor, EntityState};
 use crate::batch::{Fate, Finished};
 use crate::behaviour::Behaviour;
 use crate::codec;
-use crate::mailbox::{Asker, Mail, Mailbox, Sent};
+use crate::mailbox::{Asker, Errand, Mail, Mailbox, Sent};
 use crate::metering::HostMetrics;
 use crate::quarantine::Quarantine;
 use crate::rows::Head;
@@ -29,6 +29,8 @@ use crate::types::{EntityRef, Peer, ReadError, TellError, partition_of};
 use crate::warm::{Next, Warm};
 
 const SHARDS: usize = 64;
+/// Actors without an entity that are kept for the next ones; an idle one takes some 7 KB.
+const IDLE_ACTORS_MAX: usize = 1_024;
 
 type Slots<E> = HashMap<<E as Entity>::Id, Arc<Mailbox<E>>>;
 
@@ -43,8 +45,10 @@ pub(crate) struct HostInner<E: Entity> {
     pub(crate) resident: bool,
     pub(crate) supervisor: OnceLock<ActorRef<Failed<E>>>,
     slots: Vec<Mutex<Slots<E>>>,
-    /// Actors that live.
+    /// Actors that live, as an entity.
     actors: AtomicUsize,
+    /// Actors that have retired and may become another entity; none once the host has ended.
+    idle: Mutex<Option<Vec<ActorRef<Errand<E>>>>>,
     hasher: std::hash::RandomState,
 }
 
@@ -71,6 +75,7 @@ impl<E: Entity> HostInner<E> {
             supervisor: OnceLock::new(),
             slots: (0..SHARDS).map(|_| Mutex::default()).collect(),
             actors: AtomicUsize::new(0),
+            idle: Mutex::new(Some(Vec::new())),
             hasher: std::hash::RandomState::new(),
             node,
             behaviour,
@@ -135,18 +140,41 @@ impl<E: Entity> HostInner<E> {
         }
     }
 
-    /// Puts an actor into the place.
+    /// Puts an actor into the place: one that is idle, else a new one.
     pub(crate) fn spawn(self: &Arc<Self>, id: &E::Id, mailbox: &Arc<Mailbox<E>>) {
         let Some(handle) = self.node.runtime.get() else {
             return;
         };
-        let _inside = handle.enter();
         self.metrics.spawned.increment(1);
         let state = EntityState::new(Arc::clone(self), id.clone(), Arc::clone(mailbox), 0);
+        let mut state = Box::new(state);
+        let idle = self.idle.lock().as_mut().and_then(Vec::pop);
+        if let Some(actor) = idle {
+            match mailbox.embody(actor, state) {
+                Ok(()) => return,
+                Err(given_back) => state = given_back,
+            }
+        }
+        let _inside = handle.enter();
         match ActorRuntime::spawn_instant(None, EntityActor::<E>::default(), state) {
             Ok((actor, _)) => mailbox.occupy(actor),
             // Only a name that is taken can fail, and these have none.
             Err(error) => tracing::error!(kind = E::KIND, entity = %id, %error, "cannot spawn"),
+        }
+    }
+
+    /// Keeps an actor that has retired for the next entity, or ends it.
+    pub(crate) fn idle(&self, actor: ActorRef<Errand<E>>) {
+        match self.idle.lock().as_mut() {
+            Some(idle) if idle.len() < IDLE_ACTORS_MAX => idle.push(actor),
+            _ => actor.stop(None),
+        }
+    }
+
+    /// Ends all actors that are idle, and those that will be.
+    pub(crate) fn end_idle(&self) {
+        for actor in self.idle.lock().take().into_iter().flatten() {
+            actor.stop(None);
         }
     }
 

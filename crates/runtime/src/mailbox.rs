@@ -2,7 +2,7 @@
 //! outlives an actor that fails and a sweep takes all of it at once.
 //!
 //! In: commands, finished writes, reminders. Out: everything at once, per sweep. The actor gets
-//! one `Sweep` however many mails arrive before it looks. At most one write is in flight.
+//! one [`Errand::Sweep`] however many mails arrive before it looks. At most one write is in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,9 +11,10 @@ use compact_str::CompactString;
 use consign_domain::entity::Entity;
 use consign_domain::time::Timestamp;
 use parking_lot::Mutex;
-use ractor::ActorRef;
+use ractor::{ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 
+use crate::actor::EntityState;
 use crate::admission::Permit;
 use crate::batch::Finished;
 use crate::commands::Commands;
@@ -22,9 +23,13 @@ use crate::types::{AskError, Asked, CommandKey, Peer};
 /// Mails from other entities that wait at most; more are dropped, and their effects sent again.
 pub(crate) const MAILS_MAX: usize = 65_536;
 
-/// Tells the actor to look into its mailbox.
-#[derive(Debug)]
-pub(crate) struct Sweep;
+/// What an actor is told.
+pub(crate) enum Errand<E: Entity> {
+    /// Look into the mailbox.
+    Sweep,
+    /// Be this entity, as long as it has something to do, and look into its mailbox.
+    Become(Box<EntityState<E>>),
+}
 
 /// What comes into a mailbox.
 pub(crate) enum Mail<E: Entity> {
@@ -107,7 +112,7 @@ struct Inner<E: Entity> {
     in_flight: bool,
     /// Mails ever put in.
     sent: u64,
-    actor: Option<ActorRef<Sweep>>,
+    actor: Option<ActorRef<Errand<E>>>,
 }
 
 pub(crate) struct Mailbox<E: Entity> {
@@ -140,15 +145,33 @@ impl<E: Entity> Mailbox<E> {
         }
     }
 
-    /// Puts the actor in place, which finds all that was sent before.
-    pub(crate) fn occupy(&self, actor: ActorRef<Sweep>) {
+    /// Puts a new actor in place, which finds all that was sent before.
+    pub(crate) fn occupy(&self, actor: ActorRef<Errand<E>>) {
         let mut inner = self.inner.lock();
         inner.swept = !inner.mails.is_empty();
         if inner.swept {
             // An actor that is gone already is replaced by its supervisor.
-            let _ = actor.send_message(Sweep);
+            let _ = actor.send_message(Errand::Sweep);
         }
         inner.actor = Some(actor);
+    }
+
+    /// Puts an idle actor in place, which becomes this entity. Gives `state` back when that actor
+    /// is gone.
+    pub(crate) fn embody(
+        &self,
+        actor: ActorRef<Errand<E>>,
+        state: Box<EntityState<E>>,
+    ) -> Result<(), Box<EntityState<E>>> {
+        let mut inner = self.inner.lock();
+        match actor.send_message(Errand::Become(state)) {
+            Err(MessagingErr::SendErr(Errand::Become(state))) => Err(state),
+            _ => {
+                inner.swept = true;
+                inner.actor = Some(actor);
+                Ok(())
+            }
+        }
     }
 
     /// The actor is gone; mails wait for the next one.
@@ -200,7 +223,7 @@ impl<E: Entity> Mailbox<E> {
         due != 0 && due <= now_ms && self.resend_at_ms.swap(0, Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn actor(&self) -> Option<ActorRef<Sweep>> {
+    pub(crate) fn actor(&self) -> Option<ActorRef<Errand<E>>> {
         self.inner.lock().actor.clone()
     }
 }
@@ -214,7 +237,7 @@ impl<E: Entity> Inner<E> {
         {
             self.swept = true;
             // An actor that is gone is replaced by its supervisor, and the mails wait here.
-            let _ = actor.send_message(Sweep);
+            let _ = actor.send_message(Errand::Sweep);
         }
     }
 }

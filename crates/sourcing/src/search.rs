@@ -49,14 +49,13 @@ pub fn source(inputs: &Inputs) -> Sourced {
 
 /// Decides; `both` asks for the runner-up as well.
 pub(crate) fn search(inputs: &Inputs, both: bool) -> Found {
-    let useful: Vec<usize> = (0..inputs.candidates.len())
-        .filter(|nth| {
-            inputs
-                .lines
-                .iter()
-                .any(|line| inputs.could_serve(line, *nth) > 0)
-        })
-        .collect();
+    let mut useful: Vec<usize> = Vec::with_capacity(inputs.candidates.len());
+    useful.extend((0..inputs.candidates.len()).filter(|nth| {
+        inputs
+            .lines
+            .iter()
+            .any(|line| inputs.could_serve(line, *nth) > 0)
+    }));
     let wanted: u64 = inputs.lines.iter().map(|line| u64::from(line.units)).sum();
     let whole = inputs.split != consign_domain::order::SplitPolicy::Allow;
     let single = inputs.split == consign_domain::order::SplitPolicy::SingleLocation;
@@ -96,12 +95,21 @@ fn one_location(inputs: &Inputs, useful: &[usize], target: u64, both: bool) -> O
             .map(|line| u64::from(inputs.could_serve(line, nth)));
         each.sum::<u64>() >= target
     };
-    let able = useful.iter().copied().filter(|nth| serves(*nth));
-    let mut able: Vec<_> = able.map(|nth| (single_cost(inputs, nth), nth)).collect();
-    // As a rule the first one does, so the others are not brought into order.
+    // As a rule the first one does, so the others are neither weighed nor brought into order.
+    let mut tried = None;
     let by_preference = std::iter::from_fn(|| {
-        let first = (0..able.len()).min_by_key(|at| able[*at])?;
-        Some(able.swap_remove(first).1)
+        let left = useful
+            .iter()
+            .map(|nth| (single_cost(inputs, *nth), *nth))
+            .filter(|next| tried.is_none_or(|tried| *next > tried));
+        let mut best = None;
+        for next in left {
+            if best.is_none_or(|best| next < best) && serves(next.1) {
+                best = Some(next);
+            }
+        }
+        tried = best;
+        best.map(|(_, nth)| nth)
     });
     // Lines that share a SKU may want more of it together than each by itself.
     let mut plans = by_preference

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Bound;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::decide;
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
+use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
 use crate::ids::{CarrierId, InvalidId, LocationId, Sku};
 use crate::order::Fulfilment;
@@ -80,7 +80,7 @@ pub struct Catalogue {
     id: CatalogueId,
     version: u64,
     recorded_at: Timestamp,
-    products: OrdMap<Sku, Arc<Product>>,
+    products: BySku<Product>,
     locations: OrdMap<LocationId, Arc<LocationDefinition>>,
     carriers: OrdMap<CarrierId, Arc<CarrierDefinition>>,
 }
@@ -103,9 +103,8 @@ impl Catalogue {
     }
     /// Products after one, in byte order of their SKUs.
     pub fn products_after(&self, after: Option<&Sku>) -> impl Iterator<Item = &Product> {
-        let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
         self.products
-            .range((from, Bound::Unbounded))
+            .after(after)
             .map(|(_, product)| product.as_ref())
     }
     /// All locations, in byte order of their ids.

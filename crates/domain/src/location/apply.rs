@@ -36,7 +36,7 @@ fn move_stock(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             }
         };
         if let Some(item) = location.items.get_mut(sku) {
-            take_in(Arc::make_mut(item));
+            take_in(item);
         } else {
             let mut item = Item::default();
             take_in(&mut item);

@@ -14,6 +14,7 @@ use super::event::LocationEvent;
 use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
 use super::types::{Arrived, Balance, Ended, Item, OutgoingTransfer, Reservation, StockHold};
 use super::{apply, decide};
+use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Entity, Stamp};
 use crate::ids::{AttemptId, HoldId, LocationId, OrderId, Sku};
 use crate::time::Timestamp;
@@ -28,7 +29,7 @@ pub struct Location {
     pub(super) id: LocationId,
     pub(super) version: u64,
     pub(super) recorded_at: Timestamp,
-    pub(super) items: OrdMap<Sku, Arc<Item>>,
+    pub(super) items: BySku<Item>,
     pub(super) reservations: OrdMap<AttemptId, Reservation>,
     pub(super) holds: OrdMap<HoldId, StockHold>,
     /// Holds by expiry.
@@ -70,10 +71,8 @@ impl Location {
 
     /// Figures of the SKUs after one, in byte order of the SKUs.
     pub fn balances_after(&self, after: Option<&Sku>) -> impl Iterator<Item = (&Sku, Balance)> {
-        use std::ops::Bound;
-        let from = after.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.clone()));
         self.items
-            .range((from, Bound::Unbounded))
+            .after(after)
             .map(|(sku, item)| (sku, item.balance))
     }
 
@@ -193,7 +192,7 @@ impl Entity for Location {
             id,
             version: 0,
             recorded_at: Timestamp::ZERO,
-            items: OrdMap::new(),
+            items: BySku::default(),
             reservations: OrdMap::new(),
             holds: OrdMap::new(),
             expiries: OrdSet::new(),
@@ -376,7 +375,7 @@ impl Entity for Location {
                     location.version = version;
                     location.recorded_at = recorded_at;
                 }
-                (P::Item(sku), Part::Item(item)) => drop(location.items.insert(sku, item)),
+                (P::Item(sku), Part::Item(item)) => location.items.insert(sku, item),
                 (P::Reservations(order), Part::Reservations(here)) => {
                     for (line, attempt, reservation) in here {
                         let order = order.clone();

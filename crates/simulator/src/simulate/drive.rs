@@ -80,14 +80,11 @@ impl Tally {
     /// Counts one order's answer.
     fn count(&mut self, status: u16, order: &[u8], since: Instant) {
         match status {
-            201 => {
-                self.time(since);
-                self.count_units(order);
-            }
-            202 => {
-                self.time(since);
-                self.accepted += 1;
-            }
+            201 => match serde_json::from_slice::<OrderAnswer<'_>>(order) {
+                Ok(order) => self.count_placed(order, since),
+                Err(_) => self.error("an order that is not understood".to_owned()),
+            },
+            202 => self.count_accepted(since),
             429 => self.refused += 1,
             status => {
                 let text = String::from_utf8_lossy(&order[..order.len().min(300)]).into_owned();
@@ -96,15 +93,18 @@ impl Tally {
         }
     }
 
+    fn count_accepted(&mut self, since: Instant) {
+        self.time(since);
+        self.accepted += 1;
+    }
+
     fn time(&mut self, since: Instant) {
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(LATENCY_MAX_US);
         self.latency.saturating_record(micros);
     }
 
-    fn count_units(&mut self, order: &[u8]) {
-        let Ok(order) = serde_json::from_slice::<OrderAnswer<'_>>(order) else {
-            return self.error("an order that is not understood".to_owned());
-        };
+    fn count_placed(&mut self, order: OrderAnswer<'_>, since: Instant) {
+        self.time(since);
         let mut short = 0;
         for line in order.lines {
             short += line.backordered;
@@ -336,7 +336,7 @@ async fn batches(client: &Client, workload: &Workload, pace: &Pace) -> Tally {
 struct BatchAnswer<'a> {
     status: u16,
     #[serde(borrow)]
-    order: Option<&'a serde_json::value::RawValue>,
+    order: Option<OrderAnswer<'a>>,
     #[serde(borrow)]
     problem: Option<&'a serde_json::value::RawValue>,
 }
@@ -344,12 +344,15 @@ struct BatchAnswer<'a> {
 fn count_line(tally: &mut Tally, line: &[u8], since: Instant) {
     match serde_json::from_slice::<BatchAnswer<'_>>(line) {
         Ok(BatchAnswer {
-            status,
-            order,
-            problem,
+            status: 201,
+            order: Some(order),
+            ..
+        }) => tally.count_placed(order, since),
+        Ok(BatchAnswer {
+            status, problem, ..
         }) => {
-            let body = order.or(problem).map_or("", |raw| raw.get());
-            tally.count(status, body.as_bytes(), since);
+            let problem = problem.map_or("", |raw| raw.get());
+            tally.count(status, problem.as_bytes(), since);
         }
         Err(error) => tally.error(format!("a line of a batch that is not understood: {error}")),
     }
