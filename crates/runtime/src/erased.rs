@@ -67,6 +67,7 @@ pub(crate) trait AnyHost: Send + Sync {
     fn index_rows(&self, entity: &EntityRef) -> Option<Vec<Row>>;
     fn is_unindexed(&self, entity: &EntityRef) -> bool;
     fn resident_actors(&self) -> usize;
+    fn idle_actors(&self) -> usize;
     fn warm_states(&self) -> usize;
     fn packed_states(&self) -> usize;
     fn quarantined(&self) -> usize;
@@ -344,6 +345,10 @@ impl<E: Entity> AnyHost for HostInner<E> {
 
     fn resident_actors(&self) -> usize {
         HostInner::resident_actors(self)
+    }
+
+    fn idle_actors(&self) -> usize {
+        HostInner::idle_actors(self)
     }
 
     fn warm_states(&self) -> usize {

@@ -171,6 +171,11 @@ impl<E: Entity> HostInner<E> {
         }
     }
 
+    /// Actors that wait for an entity.
+    pub(crate) fn idle_actors(&self) -> usize {
+        self.idle.lock().as_ref().map_or(0, Vec::len)
+    }
+
     /// Ends all actors that are idle, and those that will be.
     pub(crate) fn end_idle(&self) {
         for actor in self.idle.lock().take().into_iter().flatten() {

@@ -67,8 +67,10 @@ pub enum UpkeepError {
 pub struct NodeStats {
     /// Outside commands in flight.
     pub in_flight: usize,
-    /// Actors that live.
+    /// Actors that are an entity.
     pub actors: usize,
+    /// Actors that wait to become one.
+    pub idle_actors: usize,
     /// States in memory.
     pub warm_states: usize,
     /// Of those, how many are packed because nobody looked at them for a while.
@@ -260,6 +262,7 @@ impl Node {
         NodeStats {
             in_flight: self.0.admission.in_flight(),
             actors: hosts.iter().map(|host| host.resident_actors()).sum(),
+            idle_actors: hosts.iter().map(|host| host.idle_actors()).sum(),
             warm_states: hosts.iter().map(|host| host.warm_states()).sum(),
             packed_states: hosts.iter().map(|host| host.packed_states()).sum(),
             dirty: self.0.dirty.load(Ordering::Relaxed),

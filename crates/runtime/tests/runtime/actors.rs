@@ -155,6 +155,43 @@ async fn an_idle_actor_retires_and_no_message_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retired_actor_becomes_the_next_entity_and_one_that_failed_does_not() {
+    let dir = dir();
+    let world = start(options(dir.path())).await;
+    for round in 1..=50 {
+        let id = format!("e{round}");
+        let asked = world.host.ask(id, Command::Add(round), Call::by("api"));
+        let asked = asked.await.expect("done");
+        assert_eq!(asked.state.total(), round, "nothing of the entity before");
+        eventually("the one actor waits", || {
+            world.node.stats().idle_actors == 1
+        })
+        .await;
+    }
+    let panics = &world.counters.panics_in_perform;
+    panics.store(true, Ordering::SeqCst);
+    let ping = Command::Ping {
+        to: "e1".into(),
+        number: 1,
+    };
+    let lost = world.host.ask("a".into(), ping, Call::by("api")).await;
+    assert!(matches!(lost, Err(AskError::Unavailable { .. })));
+    panics.store(false, Ordering::SeqCst);
+    let settled = || {
+        let state = world.host.read(&"a".into()).expect("reads");
+        state.expect("was durable").core.pings.is_empty()
+    };
+    eventually("a new actor is put in the place", settled).await;
+    let all_wait = || {
+        let stats = world.node.stats();
+        stats.actors == 0 && (1..=3).contains(&stats.idle_actors)
+    };
+    eventually("all actors that live wait", all_wait).await;
+    world.node.shutdown().await;
+    assert_eq!(world.node.stats().idle_actors, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn entities_talk_until_their_effects_are_confirmed() {
     let dir = dir();
     let world = start(options(dir.path())).await;
