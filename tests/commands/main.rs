@@ -1,6 +1,7 @@
 //! The command line: demo, simulate, verify, import, backup, restore; and a disk that fails.
 
 mod backup;
+mod certs;
 mod demo;
 mod disk;
 mod import;

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and here what they share.
 
 mod backup;
+mod certs;
 mod demo;
 mod import;
 mod node_options;
@@ -42,6 +43,7 @@ enum Command {
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Certs(certs::Certs),
 }
 
 impl Cli {
@@ -58,6 +60,7 @@ impl Cli {
             Command::Verify(verify) => verify.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
+            Command::Certs(certs) => certs.run(),
         }
     }
 }

@@ -1,0 +1,225 @@
+//! Incoming connections: who may come in, and what they want.
+//!
+//! In: connections that somebody opened. Out: messages and questions for the [`Handler`], each with
+//! the node that sent it; its answers. A stranger is refused, a stalled greeting is cut off and
+//! blocks nobody: when too many are under way, the oldest goes. Of two connections of one node on
+//! one lane the later one stays: the node has lost the other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use tokio_util::sync::CancellationToken;
+
+use crate::greeting::{Me, Wire, codec_of, receive};
+use crate::link::{GREETING_TIMEOUT, SILENCE_MAX, write_out};
+use crate::network::Network;
+use crate::transport::Handler;
+use crate::wire::{Frame, Lane, NodeId, WireError};
+
+/// Greetings under way at most.
+const GREETINGS_MAX: usize = 64;
+/// Questions of one connection that are worked on at most; beyond that it is not read.
+const QUESTIONS_MAX: usize = 1_024;
+/// Frames of one write at most.
+const WRITE_FRAMES_MAX: usize = 256;
+/// How long to wait after an accept failed, e.g. for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all incoming connections share.
+pub(crate) struct Door {
+    pub(crate) me: Arc<Me>,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) stop: CancellationToken,
+    greetings: Mutex<VecDeque<(u64, CancellationToken)>>,
+    guests: Mutex<HashMap<(NodeId, Lane), (u64, CancellationToken)>>,
+}
+
+impl Door {
+    pub(crate) fn new(me: Arc<Me>, handler: Arc<dyn Handler>, stop: CancellationToken) -> Door {
+        Door {
+            me,
+            handler,
+            stop,
+            greetings: Mutex::default(),
+            guests: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn keep<N: Network>(
+        self: Arc<Self>,
+        network: Arc<N>,
+        mut listener: N::Listener,
+    ) {
+        let mut number = 0_u64;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                accepted = network.accept(&mut listener) => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    number += 1;
+                    let (door, ended) = (Arc::clone(&self), self.begin(number));
+                    tokio::spawn(async move {
+                        ended
+                            .clone()
+                            .run_until_cancelled(door.attend::<N>(number, ended, stream))
+                            .await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a node's connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// A greeting begins; where there are too many, the oldest ends.
+    fn begin(&self, number: u64) -> CancellationToken {
+        let ended = self.stop.child_token();
+        let mut greetings = self.greetings.lock();
+        if greetings.len() >= GREETINGS_MAX
+            && let Some((_, oldest)) = greetings.pop_front()
+        {
+            oldest.cancel();
+            refused("stalled");
+        }
+        greetings.push_back((number, ended.clone()));
+        ended
+    }
+
+    async fn attend<N: Network>(&self, number: u64, ended: CancellationToken, stream: N::Stream) {
+        let greeted = tokio::time::timeout(GREETING_TIMEOUT, receive(&self.me, stream)).await;
+        self.greetings.lock().retain(|(other, _)| *other != number);
+        let (stream, from, lane) = match greeted {
+            Ok(Ok(guest)) => guest,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a connection is refused");
+                return refused("stranger");
+            }
+            Err(_) => return refused("stalled"),
+        };
+        if let Some((_, earlier)) = self.guests.lock().insert((from, lane), (number, ended)) {
+            earlier.cancel();
+        }
+        let left = self.converse(stream, from, lane).await;
+        tracing::debug!(peer = %from, lane = lane.name(), reason = ?left, "a peer's connection ended");
+        let mut guests = self.guests.lock();
+        if guests
+            .get(&(from, lane))
+            .is_some_and(|(now, _)| *now == number)
+        {
+            guests.remove(&(from, lane));
+        }
+    }
+
+    async fn converse(&self, stream: Box<dyn Wire>, from: NodeId, lane: Lane) -> Left {
+        let (read, mut write) = tokio::io::split(stream);
+        let read = FramedRead::new(read, codec_of(lane));
+        let (answers, mut leaving) = mpsc::channel::<Frame>(QUESTIONS_MAX);
+        let speak = async {
+            let (mut batch, mut out) = (Vec::with_capacity(WRITE_FRAMES_MAX), BytesMut::new());
+            while leaving.recv_many(&mut batch, WRITE_FRAMES_MAX).await > 0 {
+                for frame in batch.drain(..) {
+                    frame.put(&mut out);
+                }
+                if let Err(error) = write_out(&mut write, &mut out).await {
+                    return Left::Io(error);
+                }
+            }
+            Left::Closed
+        };
+        tokio::select! {
+            biased;
+            left = self.hear(read, from, lane, answers) => left,
+            left = speak => left,
+        }
+    }
+
+    async fn hear(
+        &self,
+        mut read: FramedRead<impl tokio::io::AsyncRead + Unpin, LengthDelimitedCodec>,
+        from: NodeId,
+        lane: Lane,
+        answers: mpsc::Sender<Frame>,
+    ) -> Left {
+        let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        loop {
+            let body = match tokio::time::timeout(SILENCE_MAX, read.next()).await {
+                Ok(Some(Ok(body))) => body.freeze(),
+                Ok(Some(Err(error))) => return Left::Io(error),
+                Ok(None) => return Left::Closed,
+                Err(_) => return Left::Silent,
+            };
+            match Frame::decode(body) {
+                Ok(Frame::Ping(id)) => {
+                    if answers.send(Frame::Pong(id)).await.is_err() {
+                        return Left::Closed;
+                    }
+                }
+                Ok(Frame::Message(payload)) => self.handler.message(from, lane, payload),
+                Ok(Frame::Request {
+                    id,
+                    left_ms,
+                    question,
+                }) => {
+                    let deadline = Instant::now() + Duration::from_millis(u64::from(left_ms));
+                    let asked = self.handler.call(from, lane, question, deadline);
+                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                        return Left::Closed;
+                    };
+                    let answers = answers.clone();
+                    tokio::spawn(async move {
+                        let _permit = permit;
+                        // Nobody waits for it after that.
+                        if let Ok(answer) = tokio::time::timeout_at(deadline, asked).await {
+                            let _ = answers.send(answer_frame(id, lane, answer)).await;
+                        }
+                    });
+                }
+                Ok(Frame::Pong(_) | Frame::Answer { .. } | Frame::Refusal { .. }) => {
+                    return Left::NotAQuestion;
+                }
+                Err(error) => return Left::Wire(error),
+            }
+        }
+    }
+}
+
+fn answer_frame(id: u64, lane: Lane, answer: Result<Bytes, String>) -> Frame {
+    match answer {
+        Ok(answer) if answer.len() <= lane.payload_bytes_max() => Frame::Answer { id, answer },
+        Ok(_) => Frame::Refusal {
+            id,
+            reason: Bytes::from_static(b"the answer is too large for its lane"),
+        },
+        Err(reason) => Frame::Refusal {
+            id,
+            reason: Bytes::from(reason),
+        },
+    }
+}
+
+fn refused(why: &'static str) {
+    metrics::counter!("consign_transport_refused_total", "why" => why).increment(1);
+}
+
+/// Why a peer's connection ended; told in the log.
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by Debug")]
+enum Left {
+    Io(std::io::Error),
+    Wire(WireError),
+    Closed,
+    Silent,
+    NotAQuestion,
+}
