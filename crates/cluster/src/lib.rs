@@ -12,8 +12,10 @@
 //! | `wire` | the bytes of a greeting and of a frame |
 //! | `greeting` | who may talk to whom: both sides of it |
 //! | `link`, `serve` | an outgoing and an incoming connection |
+//! | `alive` | whether the other end is still there |
 //! | [`Identity`], [`certs`] | mutual TLS, and certificates for it |
 
+mod alive;
 pub mod certs;
 mod greeting;
 mod identity;

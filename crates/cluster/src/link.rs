@@ -4,7 +4,7 @@
 //! away ──dialled, welcome──► open ──silent, broken, refused──► away (pause, doubling)
 //! ```
 //! In: messages and questions, at once or not at all. Out: the same, packed into few writes; the
-//! answers to those who wait. A peer that says nothing for [`SILENCE_MAX`] is taken for gone,
+//! answers to those who wait. A peer that says nothing for [`crate::alive::SILENCE_MAX`] is taken for gone,
 //! whatever its sockets say. Bounded (L8): [`QUEUE_FRAMES_MAX`] frames and [`QUEUE_BYTES_MAX`] bytes.
 
 use std::collections::BTreeMap;
@@ -17,12 +17,12 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
+use crate::alive::{Alive, Watched};
 use crate::greeting::{GreetingError, Me, Wire, codec_of, greet};
 use crate::network::Network;
 use crate::transport::{CallError, SendError};
@@ -37,9 +37,7 @@ const WRITE_FRAMES_MAX: usize = 256;
 /// Bytes over which no further frame joins a write.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 /// How often a peer is asked whether it lives.
-pub(crate) const PING_EVERY: Duration = Duration::from_millis(500);
-/// How long a peer that is asked may say nothing. A replica's election comes well before.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(3);
+const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long dialling and greeting may take together.
 pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before dialling again; it doubles up to the longest.
@@ -252,13 +250,14 @@ impl<N: Network> Line<N> {
         stream: Box<dyn Wire>,
         waiting: &mut mpsc::Receiver<Outgoing>,
     ) -> Ended {
-        let asked = Asked::default();
+        let (asked, alive) = (Asked::default(), Alive::now());
         let (read, write) = tokio::io::split(stream);
-        let read = FramedRead::new(read, codec_of(self.lane));
+        let read = FramedRead::new(Watched(read, alive.clone()), codec_of(self.lane));
         let ended = tokio::select! {
             biased;
             ended = asked.hear(read) => ended,
-            ended = self.speak(write, waiting, &asked) => ended,
+            ended = self.speak(write, waiting, &asked, &alive) => ended,
+            () = alive.silence() => Err(Ended::Silent),
         };
         asked.lost();
         match ended {
@@ -272,6 +271,7 @@ impl<N: Network> Line<N> {
         mut write: impl tokio::io::AsyncWrite + Unpin,
         waiting: &mut mpsc::Receiver<Outgoing>,
         asked: &Asked,
+        alive: &Alive,
     ) -> Result<std::convert::Infallible, Ended> {
         let mut pings = tokio::time::interval(PING_EVERY);
         pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -282,9 +282,6 @@ impl<N: Network> Line<N> {
             tokio::select! {
                 biased;
                 _ = pings.tick() => {
-                    if asked.silent_for() > SILENCE_MAX {
-                        return Err(Ended::Silent);
-                    }
                     next += 1;
                     Frame::Ping(next).put(&mut out);
                 }
@@ -299,49 +296,20 @@ impl<N: Network> Line<N> {
                             frame.put(&mut out);
                         }
                         if out.len() >= WRITE_BYTES_MAX {
-                            write_out(&mut write, &mut out).await?;
+                            alive.write(&mut write, &mut out).await?;
                         }
                     }
                 }
             }
-            write_out(&mut write, &mut out).await?;
+            alive.write(&mut write, &mut out).await?;
         }
     }
-}
-
-/// Writes all of `out`. A peer that takes nothing for too long is as good as silent.
-pub(crate) async fn write_out(
-    write: &mut (impl tokio::io::AsyncWrite + Unpin),
-    out: &mut BytesMut,
-) -> std::io::Result<()> {
-    if out.is_empty() {
-        return Ok(());
-    }
-    let written = async {
-        write.write_all(out).await?;
-        write.flush().await
-    };
-    let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-    tokio::time::timeout(SILENCE_MAX, written)
-        .await
-        .map_err(|_| late())??;
-    out.clear();
-    Ok(())
 }
 
 /// Those who wait for answers on one connection.
+#[derive(Default)]
 struct Asked {
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>,
-    heard: Mutex<Instant>,
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Asked {
-            waiting: Mutex::default(),
-            heard: Mutex::new(Instant::now()),
-        }
-    }
 }
 
 impl Asked {
@@ -382,7 +350,6 @@ impl Asked {
     ) -> Result<std::convert::Infallible, Ended> {
         loop {
             let body = read.next().await.ok_or(Ended::Closed)??;
-            *self.heard.lock() = Instant::now();
             let (id, answer) = match Frame::decode(body.freeze())? {
                 Frame::Pong(_) => continue,
                 Frame::Answer { id, answer } => (id, Ok(answer)),
@@ -399,10 +366,6 @@ impl Asked {
                 let _ = asker.send(answer);
             }
         }
-    }
-
-    fn silent_for(&self) -> Duration {
-        self.heard.lock().elapsed()
     }
 
     fn lost(&self) {

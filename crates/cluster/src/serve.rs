@@ -17,8 +17,9 @@ use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
+use crate::alive::{Alive, Watched};
 use crate::greeting::{Me, Wire, codec_of, receive};
-use crate::link::{GREETING_TIMEOUT, SILENCE_MAX, write_out};
+use crate::link::GREETING_TIMEOUT;
 use crate::network::Network;
 use crate::transport::Handler;
 use crate::wire::{Frame, Lane, NodeId, WireError};
@@ -123,8 +124,9 @@ impl Door {
     }
 
     async fn converse(&self, stream: Box<dyn Wire>, from: NodeId, lane: Lane) -> Left {
+        let alive = Alive::now();
         let (read, mut write) = tokio::io::split(stream);
-        let read = FramedRead::new(read, codec_of(lane));
+        let read = FramedRead::new(Watched(read, alive.clone()), codec_of(lane));
         let (answers, mut leaving) = mpsc::channel::<Frame>(QUESTIONS_MAX);
         let speak = async {
             let (mut batch, mut out) = (Vec::with_capacity(WRITE_FRAMES_MAX), BytesMut::new());
@@ -132,7 +134,7 @@ impl Door {
                 for frame in batch.drain(..) {
                     frame.put(&mut out);
                 }
-                if let Err(error) = write_out(&mut write, &mut out).await {
+                if let Err(error) = alive.write(&mut write, &mut out).await {
                     return Left::Io(error);
                 }
             }
@@ -142,6 +144,7 @@ impl Door {
             biased;
             left = self.hear(read, from, lane, answers) => left,
             left = speak => left,
+            () = alive.silence() => Left::Silent,
         }
     }
 
@@ -154,11 +157,10 @@ impl Door {
     ) -> Left {
         let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
         loop {
-            let body = match tokio::time::timeout(SILENCE_MAX, read.next()).await {
-                Ok(Some(Ok(body))) => body.freeze(),
-                Ok(Some(Err(error))) => return Left::Io(error),
-                Ok(None) => return Left::Closed,
-                Err(_) => return Left::Silent,
+            let body = match read.next().await {
+                Some(Ok(body)) => body.freeze(),
+                Some(Err(error)) => return Left::Io(error),
+                None => return Left::Closed,
             };
             match Frame::decode(body) {
                 Ok(Frame::Ping(id)) => {

@@ -2,5 +2,6 @@
 //! held and lossy.
 
 mod faults;
+mod slow;
 mod sockets;
 mod world;
