@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use consign_cluster::{Lane, Network, NodeId, Transport, TransportOptions};
+use consign_cluster::{Lane, Network, NodeId, SystemNetwork, Transport, TransportOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
@@ -71,17 +71,15 @@ impl Network for Slow {
     type Listener = TcpListener;
 
     async fn bind(&self, address: &str) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
+        SystemNetwork.bind(address).await
     }
 
     async fn accept(&self, listener: &mut TcpListener) -> io::Result<SlowStream> {
-        Ok(SlowStream::of(listener.accept().await?.0))
+        Ok(SlowStream::of(SystemNetwork.accept(listener).await?))
     }
 
     async fn connect(&self, address: &str) -> io::Result<SlowStream> {
-        Ok(SlowStream::of(TcpStream::connect(address).await?))
+        Ok(SlowStream::of(SystemNetwork.connect(address).await?))
     }
 }
 
