@@ -3,16 +3,14 @@
 //! Counted in bytes and not in frames, because a large frame over a slow line takes longer than a
 //! node may be silent.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 /// How long the other end may give no sign of life; it is pinged more often. A replica's election
@@ -28,7 +26,8 @@ impl Alive {
         Alive(Arc::new(Mutex::new(Instant::now())))
     }
 
-    fn sign(&self) {
+    /// There was one.
+    pub(crate) fn sign(&self) {
         *self.0.lock() = Instant::now();
     }
 
@@ -41,31 +40,6 @@ impl Alive {
             }
             tokio::time::sleep_until(end).await;
         }
-    }
-
-    /// Writes all of `out`. A piece that had to wait for room and then found it is a sign of life:
-    /// the other end has taken earlier ones. One that the system takes at once says nothing.
-    pub(crate) async fn write(
-        &self,
-        write: &mut (impl AsyncWrite + Unpin),
-        out: &mut BytesMut,
-    ) -> io::Result<()> {
-        while !out.is_empty() {
-            let mut has_waited = false;
-            let written = poll_fn(|context| {
-                let written = Pin::new(&mut *write).poll_write(context, out);
-                has_waited |= written.is_pending();
-                written
-            });
-            match written.await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                bytes => out.advance(bytes),
-            }
-            if has_waited {
-                self.sign();
-            }
-        }
-        write.flush().await
     }
 }
 

@@ -46,13 +46,13 @@ pub(crate) enum GreetingError {
     RefusedUs(Welcome),
 }
 
-/// Dials: proves who we are and hears whether we are welcome. Gives the version of frames.
+/// Dials: proves who we are and hears whether we are welcome.
 pub(crate) async fn greet(
     me: &Me,
     to: NodeId,
     lane: Lane,
     stream: impl Wire + 'static,
-) -> Result<(Box<dyn Wire>, u16), GreetingError> {
+) -> Result<Box<dyn Wire>, GreetingError> {
     let stream: Box<dyn Wire> = match &me.identity {
         None => Box::new(stream),
         Some(identity) => {
@@ -73,7 +73,7 @@ pub(crate) async fn greet(
     let body = frames.next().await.ok_or(GreetingError::HungUp)??;
     match Welcome::decode(&body)? {
         Welcome::Accepted(version) if (me.versions.0..=me.versions.1).contains(&version) => {
-            Ok((bare(frames)?, version))
+            bare(frames)
         }
         other => Err(GreetingError::RefusedUs(other)),
     }

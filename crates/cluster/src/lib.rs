@@ -12,11 +12,12 @@
 //! | `wire` | the bytes of a greeting and of a frame |
 //! | `greeting` | who may talk to whom: both sides of it |
 //! | `link`, `serve` | an outgoing and an incoming connection |
-//! | `alive` | whether the other end is still there |
+//! | `frame_writer`, `alive` | packing frames; whether the other end is still there |
 //! | [`Identity`], [`certs`] | mutual TLS, and certificates for it |
 
 mod alive;
 pub mod certs;
+mod frame_writer;
 mod greeting;
 mod identity;
 mod link;

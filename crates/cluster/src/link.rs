@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
@@ -23,6 +23,7 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::alive::{Alive, Watched};
+use crate::frame_writer::{FrameWriter, WRITE_FRAMES_MAX};
 use crate::greeting::{GreetingError, Me, Wire, codec_of, greet};
 use crate::network::Network;
 use crate::transport::{CallError, SendError};
@@ -32,10 +33,6 @@ use crate::wire::{Frame, Lane, NodeId};
 const QUEUE_FRAMES_MAX: usize = 4_096;
 /// Payload bytes that wait for a peer at most; one frame is always let in.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Frames of one write at most.
-const WRITE_FRAMES_MAX: usize = 256;
-/// Bytes over which no further frame joins a write.
-const WRITE_BYTES_MAX: usize = 1 << 20;
 /// How often a peer is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long dialling and greeting may take together.
@@ -238,10 +235,9 @@ impl<N: Network> Line<N> {
             greet(&self.me, self.peer, self.lane, stream).await
         };
         let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-        let (stream, _version) = tokio::time::timeout(GREETING_TIMEOUT, dialled)
+        tokio::time::timeout(GREETING_TIMEOUT, dialled)
             .await
-            .map_err(|_| late())??;
-        Ok(stream)
+            .map_err(|_| late())?
     }
 
     /// Talks until the connection ends; whoever waits for an answer by then hears that it is lost.
@@ -256,7 +252,7 @@ impl<N: Network> Line<N> {
         let ended = tokio::select! {
             biased;
             ended = asked.hear(read) => ended,
-            ended = self.speak(write, waiting, &asked, &alive) => ended,
+            ended = self.speak(FrameWriter::new(write, alive.clone()), waiting, &asked) => ended,
             () = alive.silence() => Err(Ended::Silent),
         };
         asked.lost();
@@ -268,14 +264,13 @@ impl<N: Network> Line<N> {
 
     async fn speak(
         &self,
-        mut write: impl tokio::io::AsyncWrite + Unpin,
+        mut writer: FrameWriter<impl tokio::io::AsyncWrite + Unpin>,
         waiting: &mut mpsc::Receiver<Outgoing>,
         asked: &Asked,
-        alive: &Alive,
     ) -> Result<std::convert::Infallible, Ended> {
         let mut pings = tokio::time::interval(PING_EVERY);
         pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut batch, mut out) = (Vec::with_capacity(WRITE_FRAMES_MAX), BytesMut::new());
+        let mut batch = Vec::with_capacity(WRITE_FRAMES_MAX);
         let mut next = 0_u64;
         loop {
             // In this order, always: a run in a simulation must replay.
@@ -283,7 +278,7 @@ impl<N: Network> Line<N> {
                 biased;
                 _ = pings.tick() => {
                     next += 1;
-                    Frame::Ping(next).put(&mut out);
+                    writer.put(&Frame::Ping(next)).await?;
                 }
                 taken = waiting.recv_many(&mut batch, WRITE_FRAMES_MAX) => {
                     if taken == 0 {
@@ -293,15 +288,12 @@ impl<N: Network> Line<N> {
                         self.state.queued_bytes.fetch_sub(outgoing.size(), Ordering::Relaxed);
                         next += 1;
                         if let Some(frame) = asked.frame(next, outgoing) {
-                            frame.put(&mut out);
-                        }
-                        if out.len() >= WRITE_BYTES_MAX {
-                            alive.write(&mut write, &mut out).await?;
+                            writer.put(&frame).await?;
                         }
                     }
                 }
             }
-            alive.write(&mut write, &mut out).await?;
+            writer.flush().await?;
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
@@ -18,6 +18,7 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::alive::{Alive, Watched};
+use crate::frame_writer::{FrameWriter, WRITE_FRAMES_MAX};
 use crate::greeting::{Me, Wire, codec_of, receive};
 use crate::link::GREETING_TIMEOUT;
 use crate::network::Network;
@@ -28,8 +29,6 @@ use crate::wire::{Frame, Lane, NodeId, WireError};
 const GREETINGS_MAX: usize = 64;
 /// Questions of one connection that are worked on at most; beyond that it is not read.
 const QUESTIONS_MAX: usize = 1_024;
-/// Frames of one write at most.
-const WRITE_FRAMES_MAX: usize = 256;
 /// How long to wait after an accept failed, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -125,25 +124,24 @@ impl Door {
 
     async fn converse(&self, stream: Box<dyn Wire>, from: NodeId, lane: Lane) -> Left {
         let alive = Alive::now();
-        let (read, mut write) = tokio::io::split(stream);
+        let (read, write) = tokio::io::split(stream);
         let read = FramedRead::new(Watched(read, alive.clone()), codec_of(lane));
         let (answers, mut leaving) = mpsc::channel::<Frame>(QUESTIONS_MAX);
+        let mut writer = FrameWriter::new(write, alive.clone());
         let speak = async {
-            let (mut batch, mut out) = (Vec::with_capacity(WRITE_FRAMES_MAX), BytesMut::new());
+            let mut batch = Vec::with_capacity(WRITE_FRAMES_MAX);
             while leaving.recv_many(&mut batch, WRITE_FRAMES_MAX).await > 0 {
                 for frame in batch.drain(..) {
-                    frame.put(&mut out);
+                    writer.put(&frame).await?;
                 }
-                if let Err(error) = alive.write(&mut write, &mut out).await {
-                    return Left::Io(error);
-                }
+                writer.flush().await?;
             }
-            Left::Closed
+            Ok(())
         };
         tokio::select! {
             biased;
             left = self.hear(read, from, lane, answers) => left,
-            left = speak => left,
+            left = speak => left.map_or_else(Left::Io, |()| Left::Closed),
             () = alive.silence() => Left::Silent,
         }
     }

@@ -132,9 +132,6 @@ impl<E: Entity> EntityState<E> {
     }
 
     fn sweep(&mut self) {
-        if self.retired {
-            return;
-        }
         let mut mails = std::mem::take(&mut self.spare);
         let swept = self.mailbox.take(&mut mails);
         self.received = swept.sent;

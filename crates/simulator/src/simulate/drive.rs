@@ -84,18 +84,16 @@ impl Tally {
                 Ok(order) => self.count_placed(order, since),
                 Err(_) => self.error("an order that is not understood".to_owned()),
             },
-            202 => self.count_accepted(since),
+            202 => {
+                self.time(since);
+                self.accepted += 1;
+            }
             429 => self.refused += 1,
             status => {
                 let text = String::from_utf8_lossy(&order[..order.len().min(300)]).into_owned();
                 self.error(format!("{status}: {text}"));
             }
         }
-    }
-
-    fn count_accepted(&mut self, since: Instant) {
-        self.time(since);
-        self.accepted += 1;
     }
 
     fn time(&mut self, since: Instant) {
