@@ -27,7 +27,8 @@ use crate::wire::{Frame, Lane, NodeId, WireError};
 
 /// Greetings under way at most.
 const GREETINGS_MAX: usize = 64;
-/// Questions of one connection that are worked on at most; beyond that it is not read.
+/// Questions of one connection that are worked on at most; more are refused at once. Were they left
+/// unread, so would be the pings behind them, and a busy node would be taken for a dead one.
 const QUESTIONS_MAX: usize = 1_024;
 /// How long to wait after an accept failed, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -172,11 +173,15 @@ impl Door {
                     left_ms,
                     question,
                 }) => {
+                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                        let reason = Bytes::from_static(b"too many questions are open, ask later");
+                        if answers.send(Frame::Refusal { id, reason }).await.is_err() {
+                            return Left::Closed;
+                        }
+                        continue;
+                    };
                     let deadline = Instant::now() + Duration::from_millis(u64::from(left_ms));
                     let asked = self.handler.call(from, lane, question, deadline);
-                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-                        return Left::Closed;
-                    };
                     let answers = answers.clone();
                     tokio::spawn(async move {
                         let _permit = permit;

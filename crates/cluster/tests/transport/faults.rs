@@ -202,6 +202,30 @@ fn what_has_waited_for_too_long_is_not_sent() {
     assert_eq!(texts, [b"new"]);
 }
 
+/// 1,024 questions that take forever fill a connection: further ones are refused, and the node behind
+/// it is busy, not dead.
+#[test]
+fn a_busy_peer_refuses_and_is_not_taken_for_gone() {
+    run(5, async |node| {
+        let ask = |text: &'static [u8]| {
+            let question = Bytes::from_static(text);
+            let deadline = Instant::now() + LONG;
+            node.transport
+                .call(NodeId(2), Lane::Entities, question, deadline)
+        };
+        assert!(ask(b"echo hello").await.is_ok());
+        let endless = futures::future::join_all((0..1_024).map(|_| ask(b"never")));
+        let one_more = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let refused = ask(b"echo hello").await;
+            assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        };
+        let (endless, ()) = tokio::join!(endless, one_more);
+        // Far longer than a node may be silent: each ends by its own deadline, none is lost.
+        assert!(endless.iter().all(|end| *end == Err(CallError::TimedOut)));
+    });
+}
+
 /// The law of simulations: the same seed, the same run, to the millisecond.
 #[test]
 fn a_seed_replays() {

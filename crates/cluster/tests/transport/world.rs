@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 pub const CLUSTER: ClusterId = ClusterId(77);
 
-/// Keeps messages; answers `echo …` with the rest, `slow …` after a second, refuses the rest.
+/// Keeps messages; answers `echo …` with the rest, `slow …` after a second, `never` not at all, and
+/// refuses the rest.
 #[derive(Default)]
 pub struct Listener {
     pub messages: Mutex<Vec<(NodeId, Lane, Bytes)>>,
@@ -30,6 +31,9 @@ impl Handler for Listener {
             if question.starts_with(b"slow ") {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 return Ok(question.slice(5..));
+            }
+            if question == "never" {
+                std::future::pending::<()>().await;
             }
             match question.strip_prefix(b"echo ") {
                 Some(rest) => Ok(question.slice_ref(rest)),
