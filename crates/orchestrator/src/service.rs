@@ -9,7 +9,7 @@ use consign_domain::catalogue::{Catalogue, CatalogueId};
 use consign_domain::entity::Entity;
 use consign_domain::location::Location;
 use consign_domain::order::Order;
-use consign_runtime::{Call, Health, Host, Node, NodeOptions, Wait};
+use consign_runtime::{Call, Health, Host, Node, NodeOptions, WAITING_PER_PERMIT_MAX, Wait};
 
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
@@ -185,6 +185,7 @@ fn node_options(options: &ConsignOptions) -> NodeOptions {
     NodeOptions {
         partitions: options.partitions,
         permits: options.permits,
+        waiting_max: WAITING_PER_PERMIT_MAX.saturating_mul(options.permits),
         journal_bytes_max: options.journal_bytes_max,
         history_retention: options.history_retention,
         resident_max: options.resident_max,

@@ -57,6 +57,7 @@ pub use handle::Host;
 pub use node::{Node, NodeStats, StartError, UpkeepError};
 pub use options::{
     COMMAND_MEMORY_DEFAULT, JOURNAL_BYTES_MAX_DEFAULT, NodeOptions, PERMITS_DEFAULT,
+    WAITING_PER_PERMIT_MAX,
 };
 pub use recovery::NodeBuilder;
 pub use types::{

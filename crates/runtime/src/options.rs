@@ -8,6 +8,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// Outside commands in flight at most, by default.
 pub const PERMITS_DEFAULT: usize = 512;
+/// Outside commands that may wait for each permit: more would wait for longer than they may.
+pub const WAITING_PER_PERMIT_MAX: usize = 4;
 /// Journal that may pile up before a checkpoint, in bytes, by default.
 pub const JOURNAL_BYTES_MAX_DEFAULT: u64 = 80 << 20;
 /// How long a command's answer is remembered, by default.
@@ -64,7 +66,7 @@ impl NodeOptions {
             dir,
             partitions: 8,
             permits: PERMITS_DEFAULT,
-            waiting_max: 4 * PERMITS_DEFAULT,
+            waiting_max: WAITING_PER_PERMIT_MAX * PERMITS_DEFAULT,
             admission_wait: Duration::from_millis(500),
             resident_max: 8_192,
             actors_max: 20_000,
