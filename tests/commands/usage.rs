@@ -40,6 +40,27 @@ async fn a_wrong_configuration_is_refused_with_the_right_key() {
 }
 
 #[tokio::test]
+async fn a_node_that_its_cluster_does_not_know_is_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let members = "[cluster]\nmembers = [\"1=127.0.0.1:9080\", \"2=127.0.0.1:9081\"]\n";
+    let config = file(home.path(), "nodes.toml", members);
+    let data = home.path().join("data");
+    let arguments = [
+        "serve",
+        "--config",
+        config.to_str().expect("UTF-8"),
+        "--data",
+        data.to_str().expect("UTF-8"),
+        "--node",
+        "3",
+    ];
+    let ran = run(CONSIGN, arguments).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("names only 1, 2"), "{ran:?}");
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[tokio::test]
 async fn a_target_that_is_not_there_is_told() {
     for arguments in [
         ["verify", "--target", "http://127.0.0.1:9"],

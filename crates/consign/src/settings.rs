@@ -5,6 +5,8 @@
 //! is refused together with the nearest known one: a misspelt bound must not silently be a
 //! default. `cluster-config/template.toml` explains every setting; a test keeps it in step.
 
+mod cluster;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +18,16 @@ use consign_orchestrator::ConsignOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use cluster::ClusterSettings;
+
 /// Variables of the environment that are settings start so: `CONSIGN__SERVER__PORT=80`.
 const ENVIRONMENT_PREFIX: &str = "CONSIGN";
 /// Stands between the prefix, the table and the key of such a variable.
 const ENVIRONMENT_SEPARATOR: &str = "__";
+/// A variable of the environment is one text; these settings are lists.
+const LISTS: [&str; 1] = ["cluster.members"];
+/// Stands between the entries of such a list: `CONSIGN__CLUSTER__MEMBERS=1=a:9080,2=b:9080`.
+const LIST_SEPARATOR: &str = ",";
 /// How alike two keys must be for one to be offered in place of the other (0 to 1).
 const LIKENESS_MIN: f64 = 0.6;
 
@@ -30,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) server: ServerSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) runtime: RuntimeSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -149,31 +158,41 @@ fn in_ms(duration: Duration) -> u64 {
 }
 
 impl Settings {
-    /// Reads a file, if one is named, and the environment.
+    /// Reads a file, if one is named, and the environment. `over` then sets what the command line
+    /// says; only the outcome must make sense, not what it replaces.
     ///
     /// # Errors
     /// When the file cannot be read, a key is not known, or a value is not what its key takes.
-    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Settings> {
+    pub(crate) fn load(
+        file: Option<&Path>,
+        over: impl FnOnce(&mut Settings),
+    ) -> anyhow::Result<Settings> {
         let environment = std::env::vars().collect();
         match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                Settings::parse(&text, environment).with_context(|| path.display().to_string())
+                Settings::parse(&text, environment, over)
+                    .with_context(|| path.display().to_string())
             }
-            None => Settings::parse("", environment),
+            None => Settings::parse("", environment, over),
         }
     }
 
     fn parse(
         text: &str,
         environment: std::collections::HashMap<String, String>,
+        over: impl FnOnce(&mut Settings),
     ) -> anyhow::Result<Settings> {
-        let variables = Environment::with_prefix(ENVIRONMENT_PREFIX)
+        let mut variables = Environment::with_prefix(ENVIRONMENT_PREFIX)
             .prefix_separator(ENVIRONMENT_SEPARATOR)
             .separator(ENVIRONMENT_SEPARATOR)
             .try_parsing(true)
+            .list_separator(LIST_SEPARATOR)
             .source(Some(environment));
+        for list in LISTS {
+            variables = variables.with_list_parse_key(list);
+        }
         let read = Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .add_source(variables)
@@ -181,7 +200,8 @@ impl Settings {
         let given: Value = read.clone().try_deserialize()?;
         let known = serde_json::to_value(Settings::default())?;
         refuse_unknown(&given, &known, "")?;
-        let settings: Settings = read.try_deserialize()?;
+        let mut settings: Settings = read.try_deserialize()?;
+        over(&mut settings);
         settings.check()?;
         Ok(settings)
     }
@@ -229,7 +249,7 @@ impl Settings {
                 bail!("{key} is {value} and must be from 1 to {most}");
             }
         }
-        Ok(())
+        self.cluster.check()
     }
 
     /// What the service is opened with.
@@ -321,7 +341,7 @@ mod tests {
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        Settings::parse(text, variables.iter().map(owned).collect())
+        Settings::parse(text, variables.iter().map(owned).collect(), |_| {})
     }
 
     #[test]
@@ -358,9 +378,56 @@ mod tests {
             "[server]\nport = 70000",
             "[log]\nformat = \"xml\"",
             "[server]\nport = \"none\"",
+            "[cluster]\nnode = 1",
+            "[cluster]\nnode = -1",
+            "[cluster]\nmembers = [1, {}]",
         ] {
             assert!(parse(text, &[]).is_err(), "{text}");
         }
+    }
+
+    /// One file serves all nodes, so what `--node` says is judged, not what stood in its place.
+    #[test]
+    fn the_command_line_says_which_node_before_that_is_judged() {
+        let three = include_str!("../../../cluster-config/three-nodes.toml");
+        let as_node = |node| {
+            let over = |settings: &mut Settings| settings.cluster.node = node;
+            Settings::parse(three, std::collections::HashMap::new(), over)
+        };
+        for node in 1..=3 {
+            let settings = as_node(node).expect("good settings");
+            let own = format!("127.0.0.1:{}", 9079 + node);
+            assert_eq!(settings.cluster.listen_address().expect("good"), own);
+            assert_eq!(settings.cluster.members().expect("good").len(), 3);
+        }
+        let said = format!("{:#}", as_node(4).expect_err("no such node"));
+        assert!(said.contains("cluster.node is 4"), "{said}");
+        let stranger = three.replace("\nnode = 0", "\nnode = 9");
+        parse(&stranger, &[]).expect_err("no such node");
+        let over = |settings: &mut Settings| settings.cluster.node = 1;
+        Settings::parse(&stranger, std::collections::HashMap::new(), over).expect("replaced");
+    }
+
+    #[test]
+    fn a_list_in_the_environment_is_separated_by_commas() {
+        let variables = [
+            ("CONSIGN__CLUSTER__NODE", "2"),
+            ("CONSIGN__CLUSTER__MEMBERS", "1=a:9080, 2=b:9080"),
+            // Only a list is taken apart.
+            ("CONSIGN__LOG__LEVEL", "info,ractor=info"),
+        ];
+        let settings = parse("[cluster]\nmembers = [\"1=c:1\"]", &variables).expect("good");
+        let members = [(1, "a:9080".to_owned()), (2, "b:9080".to_owned())];
+        assert_eq!(settings.cluster.members().expect("good"), members);
+        assert_eq!(settings.log.level, "info,ractor=info");
+        let one = parse(
+            "",
+            &[
+                ("CONSIGN__CLUSTER__NODE", "1"),
+                ("CONSIGN__CLUSTER__MEMBERS", "1=a:1"),
+            ],
+        );
+        assert_eq!(one.expect("good").cluster.members, ["1=a:1"]);
     }
 
     /// People copy the template; it must name every setting and say the true default.

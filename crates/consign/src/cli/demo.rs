@@ -52,7 +52,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let mut settings = Settings::load(None).map_err(Failure::Usage)?;
+        let mut settings = Settings::load(None, |_| {}).map_err(Failure::Usage)?;
         if settings.log == Settings::default().log {
             // The report is what is wanted here, not the log, unless the environment asks for it.
             "warn".clone_into(&mut settings.log.level);

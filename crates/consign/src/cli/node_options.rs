@@ -25,11 +25,24 @@ impl NodeArguments {
     /// # Errors
     /// When the configuration is wrong.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let mut settings = Settings::load(self.config.as_deref()).map_err(Failure::Usage)?;
-        if let Some(data) = &self.data {
-            settings.storage.data.clone_from(data);
-        }
-        Ok(settings)
+        self.settings_with(|_| {})
+    }
+
+    /// The same, for a command with flags of its own: `over` sets what those say.
+    ///
+    /// # Errors
+    /// When the configuration is wrong with all of that over it.
+    pub(crate) fn settings_with(
+        &self,
+        over: impl FnOnce(&mut Settings),
+    ) -> Result<Settings, Failure> {
+        let with_flags = |settings: &mut Settings| {
+            if let Some(data) = &self.data {
+                settings.storage.data.clone_from(data);
+            }
+            over(settings);
+        };
+        Settings::load(self.config.as_deref(), with_flags).map_err(Failure::Usage)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::node::{self, RunningNode};
 Examples:
   consign serve --config cluster-config/one-node.toml
   consign serve --data /var/lib/consign --port 8080
+  consign serve --config cluster-config/three-nodes.toml --node 2 --data data/node2 --port 8081
   CONSIGN__LOG__FORMAT=json consign serve --data /var/lib/consign
 
 Then: http://127.0.0.1:8080/docs to try every route, /metrics for Prometheus, /readyz for probes.")]
@@ -27,15 +28,30 @@ pub(crate) struct Serve {
     /// The port, in place of the configuration's; 0 takes any free one.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+    /// The number of this node in its cluster, in place of the configuration's.
+    ///
+    /// So one configuration serves every node; cluster-config/three-nodes.toml is one. 0 runs one
+    /// node alone.
+    #[arg(long = "node", value_name = "I")]
+    number: Option<u64>,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let mut settings = self.node.settings()?;
-        if let Some(port) = self.port {
-            settings.server.port = port;
-        }
+        let settings = self.node.settings_with(|settings| {
+            settings.server.port = self.port.unwrap_or(settings.server.port);
+            settings.cluster.node = self.number.unwrap_or(settings.cluster.node);
+        })?;
         logging::install(&settings.log)?;
+        if self.number.is_none()
+            && settings.cluster.node == 0
+            && !settings.cluster.members.is_empty()
+        {
+            // A forgotten flag; whoever means it says `--node 0`.
+            tracing::warn!(
+                "this node runs alone, as neither --node nor cluster.node says which of cluster.members it is"
+            );
+        }
         node_options::runtime(settings.runtime.threads)?.block_on(async {
             let stop = node::told_to_stop()?;
             let node = RunningNode::start(&settings).await?;
