@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use consign_journal::{Entry, Journal, Log, Options, PartitionId};
+use consign_journal::{Entry, Journal, Options, PartitionId};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 

@@ -3,7 +3,7 @@
 //! In: bytes for a node, on a lane. Out: the same bytes there, once or not at all, with who sent
 //! them; and answers to questions, until their deadline. Every queue has a bound (L8): what finds
 //! no room is dropped or refused at once, so no two nodes can wait for each other's room. Knows no
-//! order, no entity and no Raft.
+//! order and no Raft.
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | `greeting` | who may talk to whom: both sides of it |
 //! | `link`, `serve` | an outgoing and an incoming connection |
 //! | `frame_writer`, `alive` | packing frames; whether the other end is still there |
+//! | [`NodeLines`] | what replicas and entities say to those of other nodes |
 //! | [`Identity`], [`certs`] | mutual TLS, and certificates for it |
 
 mod alive;
@@ -22,12 +23,14 @@ mod greeting;
 mod identity;
 mod link;
 mod network;
+mod node_lines;
 mod serve;
 mod transport;
 mod wire;
 
 pub use identity::{Identity, IdentityError};
 pub use network::{Network, SystemNetwork};
+pub use node_lines::{Ears, NodeLines};
 pub use transport::{
     CallError, Handler, Handling, PeerStatus, SendError, Transport, TransportOptions,
 };

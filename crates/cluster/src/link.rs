@@ -205,6 +205,7 @@ impl<N: Network> Line<N> {
                     self.state.open.store(true, Ordering::Relaxed);
                     let ended = self.converse(stream, &mut waiting).await;
                     self.state.open.store(false, Ordering::Relaxed);
+                    self.turn_away(&mut waiting);
                     self.trouble(&ended);
                     if matches!(ended, Ended::Unwanted) {
                         return;
@@ -216,6 +217,18 @@ impl<N: Network> Line<N> {
             let jitter = pause.mul_f64(self.chance.random_range(0.0..0.5));
             tokio::time::sleep(pause + jitter).await;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Whoever still waits to be sent hears at once that it was not: it may know another way.
+    fn turn_away(&self, waiting: &mut mpsc::Receiver<Outgoing>) {
+        while let Ok(outgoing) = waiting.try_recv() {
+            self.state
+                .queued_bytes
+                .fetch_sub(outgoing.size(), Ordering::Relaxed);
+            if let Outgoing::Question { answer, .. } = outgoing {
+                let _ = answer.send(Err(CallError::NotSent(SendError::NotConnected)));
+            }
         }
     }
 

@@ -72,6 +72,9 @@ pub enum SendError {
     /// Nobody has told us where that node is.
     #[error("{0} is not known here")]
     Unknown(NodeId),
+    /// There is no connection to it now.
+    #[error("it is not connected")]
+    NotConnected,
     /// Too much waits for it already.
     #[error("too much waits to be sent to it")]
     Full,
@@ -226,6 +229,13 @@ impl Transport {
     ) -> Result<Bytes, CallError> {
         let link = self.link(to, lane)?;
         link.call(question, deadline).await
+    }
+
+    /// Whether there is a connection to a node on a lane. What is sent without one waits for it.
+    #[must_use]
+    pub fn is_connected(&self, to: NodeId, lane: Lane) -> bool {
+        let link = self.link(to, lane);
+        link.is_ok_and(|link| link.state.open.load(Ordering::Relaxed))
     }
 
     fn link(&self, to: NodeId, lane: Lane) -> Result<Arc<Link>, SendError> {

@@ -7,6 +7,7 @@
 mod admin;
 mod allocator;
 mod cli;
+mod cluster;
 mod exit;
 mod logging;
 mod node;

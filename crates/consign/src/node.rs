@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use consign_gateway::GatewayOptions;
-use consign_orchestrator::{Consign, Readiness};
+use consign_orchestrator::{Consign, ConsignOptions, Readiness};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::admin::AdminSocket;
+use crate::cluster::ClusterEnd;
 use crate::exit::Failure;
 use crate::settings::Settings;
 
@@ -36,6 +37,7 @@ pub(crate) struct RunningNode {
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
     admin: Option<AdminSocket>,
+    cluster: Option<ClusterEnd>,
 }
 
 impl RunningNode {
@@ -52,9 +54,17 @@ impl RunningNode {
         let address = listener.local_addr()?;
         let metrics = metrics_handle()?;
         let data = &settings.storage.data;
-        let consign = Consign::open(settings.consign())
+        let cluster = ClusterEnd::open(&settings.cluster).await?;
+        let options = ConsignOptions {
+            cluster: cluster.as_ref().map(ClusterEnd::options),
+            ..settings.consign()
+        };
+        let consign = Consign::open(options)
             .await
             .with_context(|| format!("cannot open {}", data.display()))?;
+        if let Some(cluster) = &cluster {
+            cluster.answer_for(&consign);
+        }
         let admin = match AdminSocket::open(data, consign.clone()) {
             Ok(socket) => Some(socket),
             Err(error) => {
@@ -79,6 +89,7 @@ impl RunningNode {
             stop,
             server,
             admin,
+            cluster,
         })
     }
 
@@ -111,7 +122,7 @@ impl RunningNode {
     async fn failed(&self) -> String {
         loop {
             tokio::time::sleep(HEALTH_EVERY).await;
-            if let Readiness::NotReady { reason } = self.consign.readiness() {
+            if let Readiness::Stopped { reason } = self.consign.readiness() {
                 return reason;
             }
         }
@@ -129,6 +140,9 @@ impl RunningNode {
             admin.close();
         }
         self.consign.shutdown().await;
+        if let Some(cluster) = self.cluster {
+            cluster.close();
+        }
         served
             .context("the server failed")?
             .context("the server failed")

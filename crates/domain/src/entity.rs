@@ -85,7 +85,7 @@ pub trait Entity: Clone + Debug + Send + Sync + Sized + 'static {
     /// How the entity is addressed. `Display` and `FromStr` round-trip.
     type Id: Clone + Eq + Ord + Hash + Debug + Display + std::str::FromStr + Send + Sync + 'static;
     /// Imperatives.
-    type Command: Clone + Debug + Send + Sync + 'static;
+    type Command: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Past participles.
     type Event: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Personal data, erasable without touching events. `()` where there is none.

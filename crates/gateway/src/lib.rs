@@ -18,6 +18,7 @@ mod blocking;
 mod body_hash;
 mod call;
 mod carriers;
+mod cluster;
 mod conditional;
 mod definitions;
 mod edge;

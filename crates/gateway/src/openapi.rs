@@ -4,6 +4,7 @@
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::cluster;
 use crate::edge::{EdgeLayer, no_route};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
@@ -85,6 +87,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(events::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
+        .routes(routes!(cluster::cluster))
         .routes(routes!(operations::metrics))
 }
 
@@ -112,8 +115,13 @@ pub fn router(consign: Consign, options: GatewayOptions) -> Router {
         )
             .into_response()
     };
+    let routes = routes.route("/openapi.json", get(serve_document));
+    let routes = if gateway.consign.is_alone() {
+        routes
+    } else {
+        routes.layer(from_fn_with_state(gateway.clone(), cluster::read_first))
+    };
     routes
-        .route("/openapi.json", get(serve_document))
         .merge(page)
         .fallback(|method: Method, uri: Uri| async move { no_route(&method, uri.path()) })
         .with_state(gateway)

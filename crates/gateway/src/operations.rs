@@ -37,7 +37,7 @@ pub async fn healthz() -> Answered {
 pub async fn readyz(State(gateway): State<Gateway>) -> Answered {
     match gateway.consign.readiness() {
         Readiness::Ready => answer::json(StatusCode::OK, &StatusBody { status: "ready" }),
-        Readiness::NotReady { reason } => Err(Problem::new(
+        Readiness::NotReady { reason } | Readiness::Stopped { reason } => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not_serving",
             reason,

@@ -24,7 +24,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Carrier(rejection) => {
                 Problem::new(StatusCode::CONFLICT, "carrier_refused", rejection.to_string())
             }
-            ServiceError::NotFound { kind, name } => Problem::not_found(kind, &name),
+            ServiceError::NotFound { kind, name } => Problem::not_found(&kind, &name),
             ServiceError::ExternalIdTaken { order, .. } => Problem::new(
                 StatusCode::CONFLICT,
                 "external_id_taken",
@@ -63,6 +63,12 @@ impl From<ServiceError> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "outcome_unknown",
                 format!("the outcome is not known ({reason}); send the request again with the same `Idempotency-Key`"),
+            )
+            .retry_after(OUTCOME_RETRY_MS),
+            ServiceError::Unreachable { reason } => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "cluster_unreachable",
+                format!("{reason}; nothing was done, send the request again or to another node"),
             )
             .retry_after(OUTCOME_RETRY_MS),
             ServiceError::Stopped { reason } => Problem::new(

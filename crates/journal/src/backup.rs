@@ -219,9 +219,6 @@ fn copy_journal(journal: &Journal, target: &Path) -> Result<Tally, BackupError> 
             return Ok(());
         }
         tally.add(&[], &row.bytes);
-        for (partition, index) in row.held() {
-            known[usize::from(partition.0)] = index;
-        }
         failed = copy.write(&row.bytes, &row.held()).err();
         Ok(())
     })?;

@@ -2,14 +2,13 @@
 //! row with one sync, and only then tells anybody.
 //!
 //! In: appends of all partitions, in the order in which they came. Out: rows in `journal.log`,
-//! the tail in memory, and each append's `Done`. Holds: nothing is acknowledged before its sync
+//! and each append's `Done`. Holds: nothing is acknowledged before its sync
 //! (L2); after a failed write or sync nothing is acknowledged any more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::error::AppendError;
@@ -35,6 +34,8 @@ pub(crate) enum Order {
 /// One append.
 pub(crate) struct Append {
     pub(crate) partition: PartitionId,
+    /// Its place there; 0 for a note.
+    pub(crate) index: u64,
     pub(crate) entry: Entry,
     pub(crate) done: Done,
 }
@@ -99,16 +100,11 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
         return buffer;
     }
     let started = Instant::now();
-    let mut next: Vec<u64> = shared.last_indexes();
     let mut row = RowWriter::new(buffer, (shared.now)());
     let mut held = Held::new();
-    let mut places = Vec::with_capacity(waiting.len());
     for append in waiting.iter() {
-        let index = &mut next[usize::from(append.partition.0)];
-        *index += 1;
-        let at = row.push(append.partition, *index, &append.entry);
-        places.push((*index, at));
-        row::note_last(&mut held, append.partition, *index);
+        row.push(append.partition, append.index, &append.entry);
+        row::note_last(&mut held, append.partition, append.index);
     }
     let row = row.finish();
     let key = match shared.log.append(&row, &held) {
@@ -130,15 +126,12 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
         bytes = row.len(),
         "committed"
     );
-    let kept = Arc::new(Bytes::copy_from_slice(&row));
-    let mut dones = Vec::with_capacity(waiting.len());
-    for (append, (index, at)) in waiting.drain(..).zip(places) {
-        let (partition, bytes) = (append.partition, append.entry.size());
-        shared.tail.push(partition, index, &kept, at, bytes);
-        dones.push((append.done, Committed { partition, index }));
+    for (partition, index) in held {
+        shared.tail.durable(partition, index);
     }
-    for (done, committed) in dones {
-        done(Ok(committed));
+    for append in waiting.drain(..) {
+        let (partition, index) = (append.partition, append.index);
+        (append.done)(Ok(Committed { partition, index }));
     }
     shared.committed();
     row

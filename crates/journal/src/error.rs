@@ -7,6 +7,18 @@ use crate::log::PartitionId;
 /// Why an append is not durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
+    /// This node does not lead the partition, or no more: it was not done.
+    #[error("partition {partition} is not led here")]
+    Deposed {
+        /// Which.
+        partition: PartitionId,
+    },
+    /// This node lost the partition while it was under way: it may have been done.
+    #[error("partition {partition} was lost on the way: the outcome is not known")]
+    Unknown {
+        /// Which.
+        partition: PartitionId,
+    },
     /// A write or sync failed, now or before; the entry may or may not be found after a restart.
     #[error("the journal has stopped: {reason}")]
     Stopped {

@@ -9,18 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, StorageBackend};
 
 use crate::committer::{self, Append, ENTRY_BYTES_MAX, Order};
 use crate::error::{AppendError, OpenError, StoreError};
-use crate::log::{Done, Entry, Health, Log, PartitionId};
+use crate::log::{Committed, Done, Entry, Health, PartitionId};
 use crate::log_file::LogFile;
 use crate::recovery::{ensure_together, recover};
+use crate::row::NoteKind;
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::StateStore;
-use crate::tail::Tail;
+use crate::tail::{PartitionTail, Tail};
 
 /// How a data directory is opened.
 pub struct Options {
@@ -95,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) tail: Tail,
     pub(crate) now: Arc<dyn Fn() -> i64 + Send + Sync>,
     pub(crate) partitions: u16,
+    /// By partition, the newest word that was noted.
+    words: Mutex<Vec<Option<Bytes>>>,
     failed: RwLock<Option<String>>,
     commits: AtomicU64,
     hear_commit: RwLock<Vec<HearCommit>>,
@@ -180,6 +184,7 @@ impl Journal {
             tail: found.tail,
             now,
             partitions,
+            words: Mutex::new(found.words),
             failed: RwLock::new(None),
             commits: AtomicU64::new(0),
             hear_commit: RwLock::new(Vec::new()),
@@ -225,26 +230,9 @@ impl Journal {
         }
     }
 
-    pub(crate) fn log(&self) -> &SegmentLog {
-        &self.shared.log
-    }
-
-    pub(crate) fn partitions(&self) -> u16 {
-        self.shared.partitions
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl Log for Journal {
-    fn append(&self, partition: PartitionId, entry: Entry, done: Done) {
-        if partition.0 >= self.shared.partitions {
-            return done(Err(AppendError::NoPartition { partition }));
-        }
+    /// Appends `entry`; `done` hears its index once it is durable. Never blocks; what is in flight
+    /// is bounded by admission above. The entry can be read at once ([`Journal::tail`]).
+    pub fn append(&self, partition: PartitionId, entry: Entry, done: Done) {
         let bytes = entry.size();
         if bytes > ENTRY_BYTES_MAX || entry.entity.len() > usize::from(u16::MAX) {
             return done(Err(AppendError::TooLarge {
@@ -252,41 +240,115 @@ impl Log for Journal {
                 max: ENTRY_BYTES_MAX,
             }));
         }
+        self.order(partition, done, |tail| (tail.push(entry.clone()), entry));
+    }
+
+    /// Forgets entries from `from` on, durable or not: others will come in their place. `done`
+    /// hears when nothing brings them back.
+    pub fn cut(&self, partition: PartitionId, from: u64, done: Done) {
+        self.order(partition, done, |tail| {
+            tail.cut(from);
+            (0, NoteKind::Cut.entry(from, Bytes::new()))
+        });
+    }
+
+    /// Forgets all entries of a partition: the next one comes after `to`, whose checkpoint must be
+    /// published.
+    pub fn jump(&self, partition: PartitionId, to: u64, done: Done) {
+        self.order(partition, done, |tail| {
+            tail.jump(to);
+            (0, NoteKind::Jump.entry(to, Bytes::new()))
+        });
+    }
+
+    /// Notes a word about a partition, in place of the one before; `done` hears once it is durable.
+    pub fn note(&self, partition: PartitionId, word: Bytes, done: Done) {
+        self.order(partition, done, |_| {
+            self.shared.words.lock()[usize::from(partition.0)] = Some(word.clone());
+            (0, NoteKind::Word.entry(0, word))
+        });
+    }
+
+    /// The newest word about a partition.
+    #[must_use]
+    pub fn word(&self, PartitionId(partition): PartitionId) -> Option<Bytes> {
+        self.shared
+            .words
+            .lock()
+            .get(usize::from(partition))?
+            .clone()
+    }
+
+    /// Changes a partition's tail, and sends what is to be written in the same order.
+    fn order(
+        &self,
+        partition: PartitionId,
+        done: Done,
+        change: impl FnOnce(&mut PartitionTail) -> (u64, Entry),
+    ) {
+        if partition.0 >= self.shared.partitions {
+            return done(Err(AppendError::NoPartition { partition }));
+        }
         if let Some(reason) = self.shared.failure() {
             return done(Err(AppendError::Stopped { reason }));
         }
-        let order = Order::Append(Append {
+        let mut tail = self.shared.tail.lock(partition);
+        let (index, entry) = change(&mut tail);
+        let sent = self.orders.send(Order::Append(Append {
             partition,
+            index,
             entry,
             done,
-        });
-        if let Err(crossbeam_channel::SendError(Order::Append(append))) = self.orders.send(order) {
+        }));
+        drop(tail);
+        if let Err(crossbeam_channel::SendError(Order::Append(append))) = sent {
             let reason = "the committer has ended".to_owned();
             (append.done)(Err(AppendError::Stopped { reason }));
         }
     }
 
-    fn last_index(&self, partition: PartitionId) -> u64 {
+    /// The index of the last durable entry; 0 if there is none.
+    #[must_use]
+    pub fn last_index(&self, partition: PartitionId) -> u64 {
         self.shared.tail.last_index(partition)
     }
 
-    fn first_index(&self, partition: PartitionId) -> u64 {
+    /// The index of the last entry, durable or on its way to the disk; 0 if there is none.
+    #[must_use]
+    pub fn appended_index(&self, partition: PartitionId) -> u64 {
+        self.shared.tail.appended(partition)
+    }
+
+    /// The index of the first entry that is not purged; one past the last if there is none.
+    #[must_use]
+    pub fn first_index(&self, partition: PartitionId) -> u64 {
         self.shared.tail.first_index(partition)
     }
 
-    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)> {
+    /// Entries from `from` on, durable or on their way to the disk, at most `entries_max`, from
+    /// memory. Empty if `from` is purged.
+    #[must_use]
+    pub fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)> {
         self.shared.tail.read(partition, from, entries_max)
     }
 
-    fn on_commit(&self, hear: Box<dyn Fn(u64) + Send + Sync>) {
+    /// Registers who hears, on the committer's thread, the number of commits so far after each.
+    pub fn on_commit(&self, hear: Box<dyn Fn(u64) + Send + Sync>) {
         self.shared.hear_commit.write().push(hear);
     }
 
-    fn on_failure(&self, hear: Box<dyn Fn(&str) + Send + Sync>) {
+    /// Registers who hears that the log has failed, and why.
+    pub fn on_failure(&self, hear: Box<dyn Fn(&str) + Send + Sync>) {
         self.shared.hear_failure.write().push(hear);
     }
 
-    fn purge(&self, upto: &[(PartitionId, u64)]) -> Result<(), StoreError> {
+    /// Forgets entries up to and including these indexes, after a checkpoint that holds them.
+    ///
+    /// # Errors
+    /// When the store refuses; then nothing is forgotten.
+    pub fn purge(&self, upto: &[(PartitionId, u64)]) -> Result<(), StoreError> {
+        // Words would go with the rows that they stand in: they are written again before.
+        self.note_words_again()?;
         let (known, floor) = (self.shared.last_indexes(), (self.shared.now)());
         self.shared
             .log
@@ -299,14 +361,67 @@ impl Log for Journal {
         Ok(())
     }
 
-    fn tail_bytes(&self) -> u64 {
+    fn note_words_again(&self) -> Result<(), StoreError> {
+        let words = self.shared.words.lock().clone();
+        let (tell, hear) = crossbeam_channel::unbounded();
+        for (partition, word) in (0..).map(PartitionId).zip(words) {
+            if word.is_none() {
+                continue;
+            }
+            let tell = tell.clone();
+            let done = Box::new(move |result: Result<Committed, AppendError>| {
+                let _ = tell.send(result);
+            });
+            self.order(partition, done, |_| {
+                // The newest by now, not the one seen above: this note comes after any other.
+                let words = self.shared.words.lock();
+                let word = words[usize::from(partition.0)].clone().unwrap_or_default();
+                (0, NoteKind::Word.entry(0, word))
+            });
+        }
+        drop(tell);
+        hear.iter().try_for_each(|result| match result {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::log("purge the journal")(std::io::Error::other(
+                error,
+            ))),
+        })
+    }
+
+    /// Bytes of the entries that are not purged and come before `upto`, or are it.
+    #[must_use]
+    pub fn bytes_upto(&self, partition: PartitionId, upto: u64) -> u64 {
+        self.shared.tail.bytes_upto(partition, upto)
+    }
+
+    /// Bytes of all entries that are not purged.
+    #[must_use]
+    pub fn tail_bytes(&self) -> u64 {
         self.shared.tail.bytes()
     }
 
-    fn health(&self) -> Health {
+    /// Whether it takes appends.
+    #[must_use]
+    pub fn health(&self) -> Health {
         self.shared
             .failure()
             .map_or(Health::Serving, Health::Failed)
+    }
+
+    pub(crate) fn log(&self) -> &SegmentLog {
+        &self.shared.log
+    }
+
+    /// Partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.shared.partitions
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

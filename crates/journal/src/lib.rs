@@ -6,7 +6,6 @@
 //!
 //! - [`Journal`] is the log, `journal.log`: one committer thread, one row per commit ([`row`]).
 //! - [`StateStore`] is what a checkpoint wrote, `state.redb`: parts, indexes, history.
-//! - [`Log`] is the interface that Raft will sit behind.
 
 mod backup;
 mod committer;
@@ -20,6 +19,7 @@ mod journal;
 mod log;
 mod log_file;
 mod recovery;
+mod replicated;
 pub mod row;
 mod segments;
 mod state;
@@ -31,6 +31,10 @@ pub use backup::{BackupManifest, restore};
 pub use error::{AppendError, BackupError, OpenError, StoreError};
 pub use format::FORMAT_VERSION;
 pub use journal::{Journal, Options, Recovered};
-pub use log::{Committed, Done, Entry, Health, Log, PartitionId};
+pub use log::{Committed, Done, Entry, Health, PartitionId};
 pub use redb::StorageBackend;
+pub use replicated::{
+    Alone, AnswerError, Answering, GroupStatus, LeaderId, Machine, NextPart, Position,
+    ReplicaOptions, ReplicaWire, Replicas, ReplicasError, Timing, VisitRow, WireError,
+};
 pub use state::{Rows, StateStore, Table, Write};

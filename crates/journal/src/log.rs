@@ -1,10 +1,10 @@
-//! What a log is to those above it: the interface that Raft will sit behind.
+//! The words that the log and those above it share: partitions, entries, what became of an append.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::error::{AppendError, StoreError};
+use crate::error::AppendError;
 
 /// A partition's number, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,16 @@ impl Entry {
         let private = self.private.as_ref().map_or(0, Bytes::len);
         (self.entity.len() + self.body.len() + private) as u64
     }
+
+    /// The same, in memory of its own.
+    pub(crate) fn copied(&self) -> Entry {
+        Entry {
+            entity: Bytes::copy_from_slice(&self.entity),
+            expected: self.expected,
+            body: Bytes::copy_from_slice(&self.body),
+            private: self.private.as_deref().map(Bytes::copy_from_slice),
+        }
+    }
 }
 
 /// Where a durable entry stands.
@@ -57,30 +67,4 @@ pub enum Health {
     Serving,
     /// A write or a sync failed: nothing more is acknowledged until a restart.
     Failed(String),
-}
-
-/// A durable log of several partitions.
-pub trait Log: Send + Sync {
-    /// Appends `entry`; `done` hears its index once it is durable. Never blocks; what is in flight
-    /// is bounded by admission above.
-    fn append(&self, partition: PartitionId, entry: Entry, done: Done);
-    /// The index of the last durable entry; 0 if there is none.
-    fn last_index(&self, partition: PartitionId) -> u64;
-    /// The index of the first entry that is not purged; `last_index + 1` if there is none.
-    fn first_index(&self, partition: PartitionId) -> u64;
-    /// Durable entries from `from` on, at most `entries_max`, from memory. Empty if `from` is purged.
-    fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)>;
-    /// Registers who hears, on the committer's thread, the number of commits so far after each.
-    fn on_commit(&self, hear: Box<dyn Fn(u64) + Send + Sync>);
-    /// Registers who hears that the log has failed, and why.
-    fn on_failure(&self, hear: Box<dyn Fn(&str) + Send + Sync>);
-    /// Forgets entries up to and including these indexes, after a checkpoint that holds them.
-    ///
-    /// # Errors
-    /// When the store refuses; then nothing is forgotten.
-    fn purge(&self, upto: &[(PartitionId, u64)]) -> Result<(), StoreError>;
-    /// Bytes of all entries that are not purged.
-    fn tail_bytes(&self) -> u64;
-    /// Whether it takes appends.
-    fn health(&self) -> Health;
 }

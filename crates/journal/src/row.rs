@@ -1,5 +1,6 @@
 //! A commit's row, byte by byte. Everything that one commit made durable is one row under a
-//! node-wide rising key; all numbers are little-endian.
+//! node-wide rising key; all numbers are little-endian. A piece with index 0 is a note about its
+//! partition: `entity` says what ([`NoteKind`]), `expected` is its number.
 //!
 //! ```text
 //! row     = version u8 (1) | written_at i64 (µs since the epoch) | count u32 | piece × count | xxh3-64 of all before u64
@@ -22,6 +23,41 @@ const HEAD_BYTES: usize = 1 + 8 + 4;
 /// Bytes of the checksum.
 const SUM_BYTES: usize = 8;
 
+/// What a note says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoteKind {
+    /// `body` is the newest word of who stands above, whose affair it is.
+    Word,
+    /// Entries from number `expected` on do not count: others come in their place.
+    Cut,
+    /// All entries so far do not count: the next one comes after number `expected`.
+    Jump,
+}
+
+impl NoteKind {
+    const ALL: [NoteKind; 3] = [NoteKind::Word, NoteKind::Cut, NoteKind::Jump];
+
+    /// The note as it stands in a row.
+    pub(crate) fn entry(self, number: u64, body: Bytes) -> Entry {
+        Entry {
+            entity: Bytes::from_static(match self {
+                NoteKind::Word => b"word",
+                NoteKind::Cut => b"cut",
+                NoteKind::Jump => b"jump",
+            }),
+            expected: number,
+            body,
+            private: None,
+        }
+    }
+
+    /// What a piece with index 0 says.
+    pub(crate) fn of(entry: &Entry) -> Option<NoteKind> {
+        let said = |kind: &NoteKind| kind.entry(0, Bytes::new()).entity == entry.entity;
+        NoteKind::ALL.into_iter().find(said)
+    }
+}
+
 /// One entry in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -29,8 +65,6 @@ pub struct Piece {
     pub partition: PartitionId,
     /// Its place there.
     pub index: u64,
-    /// Where it begins in its row.
-    pub at: usize,
     /// What.
     pub entry: Entry,
 }
@@ -53,9 +87,8 @@ impl RowWriter {
         RowWriter { bytes, count: 0 }
     }
 
-    /// Adds an entry and says where it begins. Lengths are checked by the append.
-    pub fn push(&mut self, partition: PartitionId, index: u64, entry: &Entry) -> usize {
-        let at = self.bytes.len();
+    /// Adds an entry. Lengths are checked by the append.
+    pub fn push(&mut self, partition: PartitionId, index: u64, entry: &Entry) {
         let private = entry.private.as_ref();
         let out = &mut self.bytes;
         out.extend_from_slice(&partition.0.to_le_bytes());
@@ -71,7 +104,6 @@ impl RowWriter {
             out.extend_from_slice(private);
         }
         self.count += 1;
-        at
     }
 
     /// Bytes so far.
@@ -125,7 +157,8 @@ pub type Held = Vec<(PartitionId, u64)>;
 /// Takes note of the next entry of a partition.
 pub(crate) fn note_last(held: &mut Held, partition: PartitionId, index: u64) {
     match held.iter_mut().find(|(of, _)| *of == partition) {
-        Some((_, last)) => *last = index,
+        // What was cut off may have had a higher index; notes have none.
+        Some((_, last)) => *last = (*last).max(index),
         None => held.push((partition, index)),
     }
 }
@@ -165,15 +198,8 @@ pub fn read(row: &Bytes) -> Result<Row, &'static str> {
     }
 }
 
-/// The piece that begins at `at`, of a row that was checked as a whole.
-pub(crate) fn piece(row: &Bytes, mut at: usize) -> Result<Piece, &'static str> {
-    let end = row.len().saturating_sub(SUM_BYTES);
-    read_piece(row, end, &mut at)
-}
-
 fn read_piece(row: &Bytes, end: usize, at: &mut usize) -> Result<Piece, &'static str> {
     let head = &row[..end];
-    let begin = *at;
     let partition = PartitionId(u16::from_le_bytes(take(head, at)?));
     let index = u64::from_le_bytes(take(head, at)?);
     let expected = u64::from_le_bytes(take(head, at)?);
@@ -195,7 +221,6 @@ fn read_piece(row: &Bytes, end: usize, at: &mut usize) -> Result<Piece, &'static
     Ok(Piece {
         partition,
         index,
-        at: begin,
         entry,
     })
 }
@@ -248,13 +273,10 @@ mod tests {
             let mut pieces = Vec::new();
             for (partition, index, entity, body, private) in entries {
                 let entry = entry(&entity, &body, private.as_deref());
-                let at = writer.push(PartitionId(partition), index, &entry);
-                pieces.push(Piece { partition: PartitionId(partition), index, at, entry });
+                writer.push(PartitionId(partition), index, &entry);
+                pieces.push(Piece { partition: PartitionId(partition), index, entry });
             }
             let row = Bytes::from(writer.finish());
-            for expected in &pieces {
-                prop_assert_eq!(piece(&row, expected.at), Ok(expected.clone()));
-            }
             prop_assert_eq!(read(&row), Ok(Row { bytes: row.clone(), written_at: 42, pieces }));
         }
 

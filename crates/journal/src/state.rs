@@ -9,6 +9,8 @@ use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use crate::error::StoreError;
 use crate::log::PartitionId;
+use crate::replicated::Position;
+use crate::replicated::messages::{decode, encode};
 
 /// The tables of `state.redb`. What keys and values mean is its users' affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,11 @@ impl Table {
 
     pub(crate) fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(self.name())
+    }
+
+    /// Its number on the way to another replica.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
     }
 
     /// Its name in the file.
@@ -201,6 +208,57 @@ impl StateStore {
         indexes.iter().map(write).collect()
     }
 
+    /// Rows that publish a checkpoint of replicated partitions up to these positions, in order of
+    /// their numbers. To be part of its last slice.
+    #[must_use]
+    pub fn publication_of(positions: &[Position]) -> Vec<Write> {
+        let write = |(partition, position)| StateStore::publication_at(partition, position);
+        (0..).map(PartitionId).zip(positions).map(write).collect()
+    }
+
+    /// The row that publishes a checkpoint of one partition up to a position.
+    #[must_use]
+    pub fn publication_at(partition: PartitionId, position: &Position) -> Write {
+        let mut value = position.entry().to_be_bytes().to_vec();
+        value.extend_from_slice(&encode(position));
+        Write {
+            table: Table::Meta,
+            key: checkpoint_key(partition),
+            value: Some(value),
+        }
+    }
+
+    /// The position of `partition` that a published checkpoint reflects, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn position_of(&self, partition: PartitionId) -> Result<Option<Position>, StoreError> {
+        self.rows()?.position_of(partition)
+    }
+
+    /// The mark that a partition's rows are being replaced by a snapshot of this position; `None`
+    /// takes it away.
+    pub(crate) fn installing(partition: PartitionId, position: Option<&Position>) -> Write {
+        Write {
+            table: Table::Meta,
+            key: installing_key(partition),
+            value: position.map(|position| encode(position).to_vec()),
+        }
+    }
+
+    /// The position of the snapshot by which a partition's rows are being replaced.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn is_installing(
+        &self,
+        partition: PartitionId,
+    ) -> Result<Option<Position>, StoreError> {
+        let mark = self.get(Table::Meta, &installing_key(partition))?;
+        mark.map(|mark| decode(&mark).map_err(unreadable))
+            .transpose()
+    }
+
     /// The last index of `partition` that a published checkpoint reflects; 0 if none.
     ///
     /// # Errors
@@ -219,7 +277,28 @@ fn checkpoint_key(partition: PartitionId) -> Vec<u8> {
     key
 }
 
+fn installing_key(partition: PartitionId) -> Vec<u8> {
+    let mut key = b"installing/".to_vec();
+    key.extend_from_slice(&partition.0.to_be_bytes());
+    key
+}
+
+fn unreadable(error: crate::AnswerError) -> StoreError {
+    StoreError::log("read a checkpoint's position")(std::io::Error::other(error))
+}
+
 impl Rows {
+    /// The position of `partition` that a published checkpoint reflects, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn position_of(&self, partition: PartitionId) -> Result<Option<Position>, StoreError> {
+        let value = self.get(Table::Meta, &checkpoint_key(partition))?;
+        let position = value.as_ref().map(|value| value.get(size_of::<u64>()..));
+        let position = position.map(|position| decode(position.unwrap_or_default()));
+        position.transpose().map_err(unreadable)
+    }
+
     /// One row.
     ///
     /// # Errors

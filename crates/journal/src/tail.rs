@@ -1,17 +1,15 @@
-//! Everything durable that no checkpoint has taken over yet, in memory, by partition and index.
+//! Everything appended that no checkpoint has taken over yet, in memory, by partition and index.
 //!
-//! In: rows that the committer made durable. Out: entries by index, read off their rows. Rows stay
-//! as they were written: entries of their own would take twice the memory. Bounded by the journal's
-//! bound on bytes, because a checkpoint purges it. Holds: indexes have no gap.
+//! In: entries, from the moment on at which they are on their way to the disk, so that they can be
+//! sent to other nodes at the same time; and word of which are durable. Out: entries by index.
+//! Bounded by the journal's bound on bytes, because a checkpoint purges it. Holds: indexes have no
+//! gap.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::log::{Entry, PartitionId};
-use crate::row;
 
 /// The tails of all partitions.
 #[derive(Debug)]
@@ -19,28 +17,48 @@ pub(crate) struct Tail {
     partitions: Vec<RwLock<PartitionTail>>,
 }
 
+/// The tail of one partition.
 #[derive(Debug, Default)]
-struct PartitionTail {
+pub(crate) struct PartitionTail {
     /// Index of the first entry below.
     first: u64,
-    entries: VecDeque<Place>,
+    entries: VecDeque<Entry>,
     bytes: u64,
+    /// The last entry that is on disk.
+    durable: u64,
 }
 
-/// Where an entry lies.
-#[derive(Debug)]
-struct Place {
-    /// The row, shared by the entries in it; goes with the last of them.
-    row: Arc<Bytes>,
-    at: u32,
-    /// Of [`Entry::size`].
-    bytes: u32,
-}
+impl PartitionTail {
+    fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
 
-impl Place {
-    fn entry(&self) -> Entry {
-        let piece = row::piece(&self.row, self.at as usize);
-        piece.expect("the row was whole when it was taken in").entry
+    /// Takes in the next entry; gives its index.
+    pub(crate) fn push(&mut self, entry: Entry) -> u64 {
+        let index = self.next();
+        self.bytes += entry.size();
+        self.entries.push_back(entry);
+        index
+    }
+
+    /// Forgets entries from `from` on: others will come in their place.
+    pub(crate) fn cut(&mut self, from: u64) {
+        let kept = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        while self.entries.len() > kept {
+            if let Some(gone) = self.entries.pop_back() {
+                self.bytes -= gone.size();
+            }
+        }
+        self.durable = self.durable.min(self.next() - 1);
+    }
+
+    /// Forgets everything: the next entry comes after `to`.
+    pub(crate) fn jump(&mut self, to: u64) {
+        *self = PartitionTail {
+            first: to + 1,
+            durable: to,
+            ..PartitionTail::default()
+        };
     }
 }
 
@@ -48,10 +66,9 @@ impl Tail {
     /// Tails that continue after `last` of each partition.
     pub(crate) fn new(last: &[u64]) -> Tail {
         let tail = |last: &u64| {
-            RwLock::new(PartitionTail {
-                first: last + 1,
-                ..PartitionTail::default()
-            })
+            let mut tail = PartitionTail::default();
+            tail.jump(*last);
+            RwLock::new(tail)
         };
         Tail {
             partitions: last.iter().map(tail).collect(),
@@ -62,40 +79,30 @@ impl Tail {
         self.partitions.get(usize::from(partition.0))
     }
 
-    /// Takes in the next entry of a partition, of `bytes`, which begins at `at` of `row`; its index
-    /// must be the next one.
-    pub(crate) fn push(
-        &self,
-        partition: PartitionId,
-        index: u64,
-        row: &Arc<Bytes>,
-        at: usize,
-        bytes: u64,
-    ) {
-        let mut tail = self.partitions[usize::from(partition.0)].write();
-        assert_eq!(
-            index,
-            tail.first + tail.entries.len() as u64,
-            "indexes have no gap"
-        );
-        let small = "rows have bounds far below";
-        tail.bytes += bytes;
-        tail.entries.push_back(Place {
-            row: Arc::clone(row),
-            at: at.try_into().expect(small),
-            bytes: bytes.try_into().expect(small),
-        });
+    /// A partition's tail, to be changed while nobody else does. The partition must exist.
+    pub(crate) fn lock(&self, partition: PartitionId) -> RwLockWriteGuard<'_, PartitionTail> {
+        self.partitions[usize::from(partition.0)].write()
+    }
+
+    /// Entries up to `index` are on disk.
+    pub(crate) fn durable(&self, partition: PartitionId, index: u64) {
+        let mut tail = self.lock(partition);
+        // What was cut meanwhile does not count.
+        tail.durable = index.min(tail.next() - 1).max(tail.durable);
     }
 
     pub(crate) fn first_index(&self, partition: PartitionId) -> u64 {
         self.of(partition).map_or(1, |tail| tail.read().first)
     }
 
+    /// The last entry, on disk or on its way there.
+    pub(crate) fn appended(&self, partition: PartitionId) -> u64 {
+        self.of(partition).map_or(0, |tail| tail.read().next() - 1)
+    }
+
+    /// The last entry on disk.
     pub(crate) fn last_index(&self, partition: PartitionId) -> u64 {
-        self.of(partition).map_or(0, |tail| {
-            let tail = tail.read();
-            tail.first + tail.entries.len() as u64 - 1
-        })
+        self.of(partition).map_or(0, |tail| tail.read().durable)
     }
 
     pub(crate) fn read(&self, partition: PartitionId, from: u64, max: usize) -> Vec<(u64, Entry)> {
@@ -107,7 +114,7 @@ impl Tail {
             return Vec::new();
         };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let entries = tail.entries.iter().skip(skip).take(max).map(Place::entry);
+        let entries = tail.entries.iter().skip(skip).take(max).cloned();
         (from..).zip(entries).collect()
     }
 
@@ -123,11 +130,22 @@ impl Tail {
             .min(guard.entries.len());
         let kept = guard.entries.split_off(count);
         let gone = std::mem::replace(&mut guard.entries, kept);
-        guard.bytes -= gone.iter().map(|place| u64::from(place.bytes)).sum::<u64>();
+        guard.bytes -= gone.iter().map(Entry::size).sum::<u64>();
         guard.first += count as u64;
         // Freeing takes far longer than unlinking; commits of the partition must not wait for it.
         drop(guard);
         drop(gone);
+    }
+
+    /// Bytes of the entries up to `upto`.
+    pub(crate) fn bytes_upto(&self, partition: PartitionId, upto: u64) -> u64 {
+        let Some(tail) = self.of(partition) else {
+            return 0;
+        };
+        let tail = tail.read();
+        let count = (upto + 1).saturating_sub(tail.first);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        tail.entries.iter().take(count).map(Entry::size).sum()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -19,13 +19,14 @@ use consign_domain::order::{
     Order, OrderCommand, OrderEffect, OrderEvent, OrderRejection, OrderReply,
 };
 use consign_runtime::{Behaviour, Peer, TellError};
+use serde::{Deserialize, Serialize};
 
 use crate::index;
 use crate::service::Views;
 use crate::sourcing::Atlas;
 
 /// Who asked, as told to the one who answers. Carried inside [`Peer`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Asker {
     /// An order about its attempts.
     Order(OrderId),
@@ -37,6 +38,12 @@ pub(crate) enum Asker {
     Transfer(LocationId, u64),
     /// A location about units that it took away.
     Displacement(LocationId, consign_domain::ids::AttemptId, u32),
+}
+
+/// Who asked, on another node.
+fn asker(tag: &[u8]) -> Option<Peer> {
+    let asker: Asker = consign_runtime::decode(tag).ok()?;
+    Some(Peer::new(asker))
 }
 
 /// Orders: asks locations, carriers and sourcing.
@@ -124,6 +131,10 @@ impl Behaviour<Order> for OrderBehaviour {
     }
 
     fn committed(&self, _: &Arc<Order>, _: &[OrderEvent]) {}
+
+    fn peer(&self, tag: &[u8]) -> Option<Peer> {
+        asker(tag)
+    }
 
     fn index(&self, order: &Order) -> Vec<(Vec<u8>, Vec<u8>)> {
         index::rows(order)
@@ -256,6 +267,14 @@ impl Behaviour<Location> for LocationBehaviour {
         }
     }
 
+    fn peer(&self, tag: &[u8]) -> Option<Peer> {
+        asker(tag)
+    }
+
+    fn recovered(&self, state: &Arc<Location>) {
+        self.0.fill_availability_of(state);
+    }
+
     fn index(&self, _: &Location) -> Vec<(Vec<u8>, Vec<u8>)> {
         Vec::new()
     }
@@ -304,6 +323,10 @@ impl Behaviour<Carrier> for CarrierBehaviour {
 
     fn committed(&self, _: &Arc<Carrier>, _: &[<Carrier as Entity>::Event]) {}
 
+    fn peer(&self, tag: &[u8]) -> Option<Peer> {
+        asker(tag)
+    }
+
     fn index(&self, _: &Carrier) -> Vec<(Vec<u8>, Vec<u8>)> {
         Vec::new()
     }
@@ -317,10 +340,21 @@ impl Behaviour<Carrier> for CarrierBehaviour {
 pub(crate) struct CatalogueBehaviour(pub(crate) Arc<Views>);
 
 impl CatalogueBehaviour {
-    fn publish(&self, state: &Arc<Catalogue>, locations_changed: bool) {
-        self.0.catalogue.store(Arc::clone(state));
-        if locations_changed {
+    fn publish(&self, state: &Arc<Catalogue>, concerns_sourcing: bool) {
+        let before = self.0.catalogue.swap(Arc::clone(state));
+        if concerns_sourcing {
             self.0.atlas.store(Arc::new(Atlas::of(state)));
+            // Their stock may have been heard of before: the two come from different partitions.
+            let new = |id: &&LocationId| before.location(id).is_none();
+            for id in state
+                .locations()
+                .map(|definition| &definition.id)
+                .filter(new)
+            {
+                if let Some(Ok(Some(location))) = self.0.stock_of(id) {
+                    self.0.fill_availability_of(&location);
+                }
+            }
         }
     }
 }

@@ -8,10 +8,12 @@ use consign_domain::catalogue::CatalogueRejection;
 use consign_domain::ids::OrderId;
 use consign_domain::location::LocationRejection;
 use consign_domain::order::OrderRejection;
+use serde::{Deserialize, Serialize};
+
 use consign_runtime::{AskError, Busy, KeyReused, ReadError};
 
 /// Why a call failed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum ServiceError {
     /// The order refuses.
     #[error(transparent)]
@@ -29,7 +31,7 @@ pub enum ServiceError {
     #[error("there is no {kind} {name}")]
     NotFound {
         /// Which kind of thing: `order`, `location`, `product`, `carrier`, `return`, ….
-        kind: &'static str,
+        kind: CompactString,
         /// Which one.
         name: CompactString,
     },
@@ -73,6 +75,12 @@ pub enum ServiceError {
     /// The outcome is not known: retry with the same key.
     #[error("the outcome is unknown: {reason}")]
     Unknown {
+        /// Why.
+        reason: CompactString,
+    },
+    /// A part of the cluster cannot be asked; nothing was done.
+    #[error("a part of the cluster cannot be asked now: {reason}")]
+    Unreachable {
         /// Why.
         reason: CompactString,
     },
@@ -146,6 +154,9 @@ where
                 entity: "the entity".into(),
             },
             AskError::Panicked => ServiceError::Panicked,
+            AskError::Moved => ServiceError::Unknown {
+                reason: "the entity moved to another node while it was asked".into(),
+            },
             AskError::Stopped { reason } => ServiceError::Stopped { reason },
             AskError::Unavailable { reason } => ServiceError::Unknown { reason },
         }

@@ -149,7 +149,7 @@ impl Consign {
         let sku = command.sku().clone();
         if self.inner.catalogue.load().product(&sku).is_none() {
             return Err(ServiceError::NotFound {
-                kind: "product",
+                kind: "product".into(),
                 name: sku.as_str().into(),
             });
         }
@@ -246,7 +246,7 @@ impl Consign {
         let catalogue = self.inner.catalogue.load();
         if catalogue.product(sku).is_none() {
             return Err(ServiceError::NotFound {
-                kind: "product",
+                kind: "product".into(),
                 name: sku.as_str().into(),
             });
         }
@@ -356,7 +356,7 @@ impl Consign {
         match self.inner.catalogue.load().location(id) {
             Some(_) => Ok(()),
             None => Err(ServiceError::NotFound {
-                kind: "location",
+                kind: "location".into(),
                 name: id.as_str().to_compact_string(),
             }),
         }

@@ -9,6 +9,7 @@ mod catalogue;
 mod error;
 mod events;
 mod external;
+mod forward;
 mod index;
 mod inventory;
 mod lists;
@@ -22,14 +23,14 @@ mod tracking;
 mod view;
 
 pub use catalogue::Put;
-pub use consign_runtime::{CommandKey, Health};
+pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Timing};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use inventory::{
     InventoryCommand, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
 };
 pub use lists::{FulfillmentFilter, OrderFilter, Page};
-pub use options::{CallMeta, ConsignOptions};
+pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
 pub use service::{Consign, Readiness};
 pub use sourcing::{DecisionExplanation, coarse};

@@ -1,14 +1,15 @@
 //! What the service is started with, and what comes beside every call.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
 use consign_domain::time::Timestamp;
-use consign_runtime::CommandKey;
+use consign_runtime::{CommandKey, Remote, ReplicaOptions};
 
 /// What the service is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConsignOptions {
     /// Where `journal.log` and `state.redb` lie.
     pub data: PathBuf,
@@ -24,6 +25,17 @@ pub struct ConsignOptions {
     pub resident_max: usize,
     /// Cache of each database, in bytes.
     pub cache_bytes: usize,
+    /// The other nodes; none when there are none.
+    pub cluster: Option<ClusterOptions>,
+}
+
+/// A node's place among others.
+#[derive(Clone)]
+pub struct ClusterOptions {
+    /// Which replica this node is, and how it reaches the others.
+    pub replicas: ReplicaOptions,
+    /// The way to the entities of other nodes.
+    pub remote: Arc<dyn Remote>,
 }
 
 impl ConsignOptions {
@@ -38,6 +50,7 @@ impl ConsignOptions {
             history_retention: Duration::from_secs(10 * 366 * 86_400),
             resident_max: 8_192,
             cache_bytes: 128 << 20,
+            cluster: None,
         }
     }
 }

@@ -11,7 +11,9 @@ use consign_domain::order::{
     Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent, OrderRejection,
     OrderReply, OrderStatus, PersonalData, Tax,
 };
-use consign_runtime::{Asked, Wait, partition_of};
+use consign_runtime::{Asked, PartitionId, Wait, partition_of};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::ServiceError;
 use crate::external::tombstone_id;
@@ -24,7 +26,7 @@ use crate::service::Consign;
 const EVENTS_PER_READ: usize = 1_000;
 
 /// An order as a client asks for it; products are not resolved yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewOrder {
     /// The client's own id, else one is minted.
     pub id: Option<OrderId>,
@@ -37,7 +39,7 @@ pub struct NewOrder {
 }
 
 /// A line as a client asks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProductLine {
     /// The line's own name.
     pub id: LineId,
@@ -85,19 +87,25 @@ impl Consign {
     /// # Errors
     /// A rejection names the field; `ExternalIdTaken` and `KeyReused` name the other order.
     pub async fn place(&self, new: NewOrder, call: CallMeta) -> Result<OrderOutcome, ServiceError> {
-        let lines = self.resolve("/lines", &new.lines)?;
+        let lines = self.resolve_anew("/lines", &new.lines).await?;
         let name = new
             .header
             .external_id
             .clone()
             .map(|name| (new.header.channel.clone(), name));
         let Some((channel, name)) = name else {
-            let id = self.claim_order(new.id.clone(), &call)?;
+            let id = new.id.unwrap_or_else(|| self.mint_for(&call));
             return self
                 .place_as(id, new.header, lines, new.personal, call)
                 .await;
         };
+        let home = self.home_of_name(&channel, &name);
+        if let Some(placed) = self.place_at(home, &new, &call).await {
+            return placed;
+        }
         let _turn = self.inner.external.turn(&channel, &name).await;
+        // Orders with ids of their own live anywhere: what is known of them must be known here.
+        self.read().await?;
         let known = self.find_external(&channel, &name)?;
         let tombstone = tombstone_id(&channel, &name);
         let cancelled = self.inner.orders.read(&tombstone)?.is_some();
@@ -106,7 +114,7 @@ impl Consign {
             (None, Some(id)) => Some(id.clone()),
             (None, None) => cancelled.then(|| tombstone.clone()),
         };
-        let id = self.claim_order(wanted, &call)?;
+        let id = self.claim_order(wanted, home, &call)?;
         let taken = |order: OrderId| ServiceError::ExternalIdTaken {
             channel: channel.as_str().into(),
             external_id: name.clone(),
@@ -144,22 +152,38 @@ impl Consign {
         }
     }
 
-    /// The id that the order gets: the one its key got before, the wanted one, or a minted one.
+    /// An id for an order without a client's: it lives where its key falls, so that a retry that
+    /// has only the key finds it there.
+    fn mint_for(&self, call: &CallMeta) -> OrderId {
+        let partitions = self.inner.node.partitions();
+        let falls_by = match call.key {
+            Some(key) => format_compact!("{:032x}", key.id),
+            None => rand::random::<u64>().to_compact_string(),
+        };
+        let partition = partition_of(&falls_by, partitions);
+        mint(self.inner.node.now(), partition, partitions)
+    }
+
+    /// The partition whose leader keeps turns for a channel's name of an order.
+    pub(crate) fn home_of_name(&self, channel: &Channel, name: &str) -> PartitionId {
+        let home = tombstone_id(channel, name);
+        PartitionId(partition_of(home.as_str(), self.inner.node.partitions()))
+    }
+
+    /// The id that a named order gets: the one its key got before, the wanted one, or one that lives
+    /// with its name.
     fn claim_order(
         &self,
         wanted: Option<OrderId>,
+        PartitionId(home): PartitionId,
         call: &CallMeta,
     ) -> Result<OrderId, ServiceError> {
         let partitions = self.inner.node.partitions();
-        let Some(key) = call.key else {
-            let partition = partition_of(&rand::random::<u64>().to_compact_string(), partitions);
-            return Ok(wanted.unwrap_or_else(|| mint(self.inner.node.now(), partition, partitions)));
-        };
-        let candidate = wanted.unwrap_or_else(|| {
-            let partition = partition_of(&format_compact!("{:032x}", key.id), partitions);
-            mint(self.inner.node.now(), partition, partitions)
-        });
-        Ok(self.inner.orders.claim(key, candidate)?.id)
+        let candidate = wanted.unwrap_or_else(|| mint(self.inner.node.now(), home, partitions));
+        match call.key {
+            Some(key) => Ok(self.inner.orders.claim(key, candidate)?.id),
+            None => Ok(candidate),
+        }
     }
 
     async fn place_as(
@@ -192,7 +216,7 @@ impl Consign {
     ) -> Result<OrderOutcome, ServiceError> {
         if self.order(id)?.is_none() {
             return Err(ServiceError::NotFound {
-                kind: "order",
+                kind: "order".into(),
                 name: id.as_str().into(),
             });
         }
@@ -210,7 +234,7 @@ impl Consign {
         rest: Vec<Amendment>,
         call: CallMeta,
     ) -> Result<OrderOutcome, ServiceError> {
-        let lines = self.resolve("/add_lines", &add)?;
+        let lines = self.resolve_anew("/add_lines", &add).await?;
         let amendments = lines
             .into_iter()
             .map(Amendment::AddLine)
@@ -231,7 +255,13 @@ impl Consign {
         reason: CompactString,
         call: CallMeta,
     ) -> Result<OrderOutcome, ServiceError> {
+        let home = self.home_of_name(&channel, external_id);
+        let named = (&channel, external_id, &reason);
+        if let Some(cancelled) = self.cancel_at(home, named, &call).await {
+            return cancelled;
+        }
         let _turn = self.inner.external.turn(&channel, external_id).await;
+        self.read().await?;
         match self.find_external(&channel, external_id)? {
             Some(id) => {
                 let command = OrderCommand::Cancel {
@@ -266,24 +296,27 @@ impl Consign {
         command: OrderCommand,
         call: CallMeta,
     ) -> Result<OrderOutcome, ServiceError> {
+        let places = matches!(command, OrderCommand::Place { .. });
         let wait = if call.respond_async {
             Wait::Durable
         } else {
             Wait::Settled
         };
-        let asked = self
-            .inner
-            .orders
-            .ask(id.clone(), command, call.into_call(wait))
-            .await;
+        let (orders, call) = (&self.inner.orders, call.into_call(wait));
+        let (id, asked) = if places {
+            orders.ask_claiming(id.clone(), command, call).await?
+        } else {
+            let asked = orders.ask(id.clone(), command, call).await?;
+            (id.clone(), asked)
+        };
         let Asked {
             reply,
             replayed,
             state,
             settled,
-        } = asked.map_err(ServiceError::from)?;
+        } = asked;
         let order = if replayed {
-            self.first_answer(id, reply.version, state)?
+            self.first_answer(&id, reply.version, state)?
         } else {
             state
         };
@@ -331,6 +364,21 @@ impl Consign {
         Ok(order.filter(|order| order.header.is_some()))
     }
 
+    /// The order as it was at `version`, or as it is if it has not changed since.
+    pub(crate) fn order_at(&self, id: &OrderId, version: u64) -> Result<Arc<Order>, ServiceError> {
+        let now = self.inner.orders.read(id)?;
+        match now.filter(|now| now.version <= version) {
+            Some(now) => Ok(now),
+            None => {
+                let then = self.inner.orders.read_at(id, version)?;
+                then.map(Arc::new).ok_or_else(|| ServiceError::NotFound {
+                    kind: "order".into(),
+                    name: id.as_str().into(),
+                })
+            }
+        }
+    }
+
     /// What happened to an order after `after_version`, oldest first.
     ///
     /// # Errors
@@ -343,7 +391,7 @@ impl Consign {
     ) -> Result<Vec<HistoryItem>, ServiceError> {
         if self.inner.orders.read(id)?.is_none() {
             return Err(ServiceError::NotFound {
-                kind: "order",
+                kind: "order".into(),
                 name: id.as_str().into(),
             });
         }
@@ -356,6 +404,22 @@ impl Consign {
                 event: happened.event,
             })
             .collect())
+    }
+
+    /// As [`Consign::resolve`]; what is not known is looked up once more when this node has heard
+    /// everything that was acknowledged anywhere.
+    async fn resolve_anew(
+        &self,
+        list: &str,
+        lines: &[ProductLine],
+    ) -> Result<Vec<NewLine>, ServiceError> {
+        match self.resolve(list, lines) {
+            Err(_) if !self.is_alone() => {
+                self.read().await?;
+                self.resolve(list, lines)
+            }
+            other => other,
+        }
     }
 
     /// Looks each line's product up in the catalogue. `list` is where the client wrote the lines.

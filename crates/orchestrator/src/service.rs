@@ -2,14 +2,20 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use compact_str::ToCompactString;
 use consign_domain::carrier::Carrier;
 use consign_domain::catalogue::{Catalogue, CatalogueId};
 use consign_domain::entity::Entity;
+use consign_domain::ids::LocationId;
 use consign_domain::location::Location;
 use consign_domain::order::Order;
-use consign_runtime::{Call, Health, Host, Node, NodeOptions, WAITING_PER_PERMIT_MAX, Wait};
+use consign_runtime::{
+    Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions,
+    WAITING_PER_PERMIT_MAX, Wait,
+};
 
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
@@ -19,12 +25,20 @@ use crate::replenish::Replenisher;
 use crate::sourcing::Atlas;
 use crate::view::AvailabilityView;
 
+/// How long a read tries to learn what others have acknowledged.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// Whether work may be sent here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// Yes.
     Ready,
-    /// No, and why.
+    /// No, and never again: why.
+    Stopped {
+        /// For people.
+        reason: String,
+    },
+    /// Not now, and why.
     NotReady {
         /// For people.
         reason: String,
@@ -74,17 +88,22 @@ impl Views {
             .expect("hosts are set before any entity wakes")
     }
 
-    /// Builds the availability view from what all locations have, as after a restart.
-    fn fill_availability(&self) -> Result<(), ServiceError> {
-        for definition in self.catalogue.load().locations() {
-            if let Some(location) = self.hosts().locations.read(&definition.id)? {
-                for (sku, balance) in location.balances() {
-                    self.availability
-                        .set(sku, definition.ordinal, balance.available());
-                }
+    /// Takes into the availability view what a location has.
+    pub(crate) fn fill_availability_of(&self, location: &Location) {
+        if let Some(definition) = self.catalogue.load().location(location.id()) {
+            for (sku, balance) in location.balances() {
+                self.availability
+                    .set(sku, definition.ordinal, balance.available());
             }
         }
-        Ok(())
+    }
+
+    /// What a location has; none before there are hosts.
+    pub(crate) fn stock_of(
+        &self,
+        id: &LocationId,
+    ) -> Option<Result<Option<Arc<Location>>, ReadError>> {
+        self.hosts.get().map(|hosts| hosts.locations.read(id))
     }
 }
 
@@ -115,7 +134,6 @@ impl Consign {
         };
         assert!(views.hosts.set(hosts).is_ok(), "hosts are set once");
         let node = builder.start().await.map_err(ServiceError::storage)?;
-        views.fill_availability()?;
         views.replenisher.start(Arc::downgrade(&views));
         let external = ExternalIds::default();
         let inner = Inner {
@@ -128,9 +146,20 @@ impl Consign {
             views,
             catalogue,
         };
-        Ok(Consign {
+        let consign = Consign {
             inner: Arc::new(inner),
-        })
+        };
+        let answers = Arc::downgrade(&consign.inner);
+        consign.inner.node.on_service(move |question| {
+            let answers = answers.clone();
+            Box::pin(async move {
+                match answers.upgrade() {
+                    Some(inner) => Consign { inner }.answer_forwarded(question).await,
+                    None => bytes::Bytes::new(),
+                }
+            })
+        });
+        Ok(consign)
     }
 
     /// Takes no more work, waits for what is in flight, writes a last checkpoint.
@@ -142,12 +171,44 @@ impl Consign {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         match self.inner.node.health() {
-            Health::Serving => Readiness::Ready,
-            Health::Stopped { reason } => Readiness::NotReady { reason },
+            Health::Serving => match self.inner.node.out_of_touch() {
+                None => Readiness::Ready,
+                Some(reason) => Readiness::NotReady { reason },
+            },
+            Health::Stopped { reason } => Readiness::Stopped { reason },
             other => Readiness::NotReady {
                 reason: format!("{other:?}"),
             },
         }
+    }
+
+    /// The node below, for what carries its words to other nodes.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.inner.node.clone()
+    }
+
+    /// Whether this node is a cluster of its own.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.inner.node.is_alone()
+    }
+
+    /// This node's number, and how all partitions stand.
+    #[must_use]
+    pub fn replicas(&self) -> (u64, Vec<GroupStatus>) {
+        self.inner.node.replicas()
+    }
+
+    /// Waits until everything that any node has acknowledged before this call can be read here.
+    ///
+    /// # Errors
+    /// `Unreachable` when a partition has no leader that answers in time.
+    pub async fn read(&self) -> Result<(), ServiceError> {
+        let read = self.inner.node.read(READ_WITHIN).await;
+        read.map_err(|error| ServiceError::Unreachable {
+            reason: error.to_compact_string(),
+        })
     }
 
     /// Changes whenever something was committed.
@@ -190,6 +251,14 @@ fn node_options(options: &ConsignOptions) -> NodeOptions {
         history_retention: options.history_retention,
         resident_max: options.resident_max,
         cache_bytes: options.cache_bytes,
+        replicas: match &options.cluster {
+            Some(cluster) => cluster.replicas.clone(),
+            None => ReplicaOptions::alone(),
+        },
+        remote: options
+            .cluster
+            .as_ref()
+            .map(|cluster| Arc::clone(&cluster.remote)),
         ..NodeOptions::new(options.data.clone())
     }
 }

@@ -71,7 +71,7 @@ impl Consign {
         call: CallMeta,
     ) -> Result<OrderOutcome, ServiceError> {
         let unknown = || ServiceError::NotFound {
-            kind: "shipment",
+            kind: "shipment".into(),
             name: number.as_str().into(),
         };
         let tracked = self.tracked(number)?.ok_or_else(unknown)?;

@@ -20,10 +20,12 @@ use std::sync::atomic::Ordering;
 
 use consign_domain::entity::{Effect, Entity};
 use consign_domain::time::Timestamp;
+use consign_journal::LeaderId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::answer::{answer, for_peer};
 use crate::batch::{Batch, Fate, Finished, Judged, Verdict};
+use crate::erased::AnyHost;
 use crate::host::HostInner;
 use crate::mailbox::{Asker, Errand, Line, Mail, Mailbox, Outcome, Sent};
 use crate::types::{AskError, Asked, EntityRef};
@@ -69,6 +71,9 @@ pub(crate) struct EntityState<E: Entity> {
     performed: HashMap<<E::Effect as Effect>::Key, Due>,
     wakeup: Option<Timestamp>,
     spare: Vec<Mail<E>>,
+    /// Under whom it decides; none when its partition is led elsewhere: then it ends, and whoever
+    /// waits hears so.
+    lead: Option<LeaderId>,
     retired: bool,
 }
 
@@ -113,8 +118,10 @@ impl<E: Entity> EntityState<E> {
         mailbox: Arc<Mailbox<E>>,
         received: u64,
     ) -> Self {
+        let entity = EntityRef::of::<E>(&id);
         EntityState {
-            entity: EntityRef::of::<E>(&id),
+            lead: host.node.lead(host.partition(&entity)),
+            entity,
             host,
             id,
             mailbox,
@@ -139,6 +146,8 @@ impl<E: Entity> EntityState<E> {
         let mut refused = Vec::new();
         for mail in mails.drain(..) {
             match mail {
+                Mail::Moved => self.moved(),
+                Mail::Command(sent) if self.lead.is_none() => turn_away(sent.asker),
                 Mail::Command(sent) if self.host.quarantine.holds(&self.id) => {
                     refused.push(Judged {
                         asker: sent.asker,
@@ -157,6 +166,9 @@ impl<E: Entity> EntityState<E> {
         }
         let decides = !swept.in_flight && !self.waiting.is_empty();
         let stays = self.host.resident;
+        if self.lead.is_none() {
+            return self.maybe_retire();
+        }
         if self.is_new || retime || decides || (!stays && self.state.is_none()) {
             let Some(state) = self.loaded() else { return };
             if retime {
@@ -239,8 +251,14 @@ impl<E: Entity> EntityState<E> {
                         self.state = None;
                         drop(state);
                     }
-                    self.host
-                        .append(&self.entity, &self.id, &self.mailbox, body, finished);
+                    self.host.append(
+                        self.lead,
+                        &self.entity,
+                        &self.id,
+                        &self.mailbox,
+                        body,
+                        finished,
+                    );
                     return;
                 }
                 Err((error, judged)) => {
@@ -273,6 +291,10 @@ impl<E: Entity> EntityState<E> {
             }
             Fate::Refused(reason) => {
                 return self.refuse_all(judged, || Verdict::Unreadable(reason.clone()));
+            }
+            Fate::Lost(reason) => {
+                self.state = None;
+                return turn_away_all(judged, &reason);
             }
             Fate::Stopped(reason) => return self.stop_all(judged, &reason),
         }
@@ -444,11 +466,44 @@ impl<E: Entity> EntityState<E> {
         self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);
     }
 
+    /// The partition went to another node. Who waits to be heard is turned away; who waits for the
+    /// outcome of what is durable hears that it is durable.
+    fn moved(&mut self) {
+        self.lead = None;
+        for Sent { asker, .. } in std::mem::take(&mut self.waiting) {
+            turn_away(asker);
+        }
+        let state = self.host.load_or_empty(&self.id).ok();
+        for (line, reply, replayed) in std::mem::take(&mut self.settling) {
+            let result = match &state {
+                Some(state) => Ok(Asked {
+                    reply,
+                    replayed,
+                    state: Arc::clone(state),
+                    settled: state.settled(),
+                }),
+                None => Err(AskError::Moved),
+            };
+            answer(line, result);
+        }
+        (self.state, self.ahead) = (None, None);
+        self.performed.clear();
+        self.mailbox.resend_at_ms.store(0, Ordering::Relaxed);
+    }
+
     /// Leaves as soon as there is nothing to do: being reborn is cheaper than staying. In a crowd
     /// it also leaves while it only waits for answers, and is reminded when they are overdue.
     fn maybe_retire(&mut self) {
         self.settling.retain(|(line, ..)| !line.reply.is_closed());
         let idle = self.waiting.is_empty() && self.settling.is_empty();
+        if self.lead.is_none() {
+            self.retired = self.host.retire(&self.id, &self.mailbox, self.received);
+            if self.retired && self.host.lives_here(&self.id) {
+                // It came back meanwhile; whoever looked for what is pending found this actor.
+                Arc::clone(&self.host).wake_pending(&self.entity);
+            }
+            return;
+        }
         if !idle || self.host.resident {
             return;
         }
@@ -465,6 +520,21 @@ impl<E: Entity> EntityState<E> {
             node.reminders
                 .set(&self.entity, Some(node.now().plus_millis(millis)));
         }
+    }
+}
+
+/// Says that the entity lives elsewhere; nothing was done. Entities ask again by themselves.
+fn turn_away<E: Entity>(asker: Asker<E>) {
+    if let Asker::Outside(outside) = asker {
+        answer(outside.line, Err(AskError::Moved));
+    }
+}
+
+/// Says that whether it was done is known elsewhere.
+fn turn_away_all<E: Entity>(judged: Vec<Judged<E>>, reason: &str) {
+    tracing::debug!(reason, commands = judged.len(), "turned away");
+    for Judged { asker, .. } in judged {
+        turn_away(asker);
     }
 }
 

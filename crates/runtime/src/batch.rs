@@ -90,6 +90,8 @@ pub(crate) enum Fate {
     Fenced,
     /// The journal cannot take it, e.g. because it is too large; nothing changed.
     Refused(CompactString),
+    /// The partition went to another node: whether it was done is not known here.
+    Lost(CompactString),
     /// The journal has stopped.
     Stopped(CompactString),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use consign_domain::entity::Entity;
 
-use crate::types::Answers;
+use crate::types::{Answers, Peer};
 
 /// How a kind of entity acts on the rest of the system. No method may block: all but
 /// [`Behaviour::index`] run inside the entity's actor.
@@ -25,6 +25,11 @@ pub trait Behaviour<E: Entity>: Send + Sync + 'static {
 
     /// The rows by which the entity is found: key and value. Keys are unique over all entities.
     fn index(&self, state: &E) -> Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// Who sent a message, from what [`Peer::new`] was given there; none if that is none of ours.
+    fn peer(&self, _tag: &[u8]) -> Option<Peer> {
+        None
+    }
 
     /// Whether all entities of this kind are loaded at start and stay in memory.
     fn preload(&self) -> bool {

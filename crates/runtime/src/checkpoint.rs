@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use consign_domain::time::Timestamp;
-use consign_journal::{Log, PartitionId};
+use consign_journal::{PartitionId, Position};
 use parking_lot::Mutex;
 
 use crate::erased::EntityWrites;
@@ -63,6 +63,11 @@ impl Checkpointer {
         }
     }
 
+    /// No checkpoint runs while the guard lives.
+    pub(crate) fn pause(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.running.lock()
+    }
+
     /// No checkpoint starts any more; waits for the one that runs.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
@@ -82,7 +87,7 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
             return;
         }
         let Some(stores) = node.stores() else { return };
-        let bytes = stores.journal.tail_bytes();
+        let bytes = stores.log.tail_bytes();
         drop(stores);
         node.admission.set_overrun(
             bytes
@@ -151,7 +156,8 @@ impl NodeInner {
         let started = Instant::now();
         let store = Store(Arc::clone(&stores.state));
         // Read before the states: every record up to here is in what is written below.
-        let upto = self.applied_upto();
+        let positions = stores.log.positions();
+        let upto: Vec<u64> = positions.iter().map(Position::records).collect();
         let published: Vec<u64> = self
             .published
             .iter()
@@ -163,19 +169,15 @@ impl NodeInner {
         let records = write_history(stores, &store, &published, &upto)?;
         let entities = self.write_entities(&store)?;
         self.write_commands(&store)?;
-        store.publish(&upto)?;
+        store.publish(&positions)?;
         // History and heads have its records now: an entity that was written may leave memory.
         for host in self.all_hosts() {
             host.settle(&upto);
         }
-        let purged = upto
-            .iter()
-            .zip(0_u16..)
-            .map(|(index, partition)| (PartitionId(partition), *index));
         for (published, index) in self.published.iter().zip(&upto) {
             published.store(*index, Ordering::Release);
         }
-        stores.journal.purge(&purged.collect::<Vec<_>>())?;
+        stores.log.purge(&positions)?;
         self.overlay.compact(|entity| {
             self.host(entity.kind())
                 .is_some_and(|host| host.is_unindexed(entity))
@@ -300,7 +302,7 @@ fn write_history(
         let mut next = from + 1;
         while next <= *upto {
             let before = next;
-            for (index, entry) in stores.journal.tail(partition, next, TAIL_RECORDS) {
+            for (index, entry) in stores.log.tail(partition, next, TAIL_RECORDS) {
                 if index != next || index > *upto {
                     break;
                 }

@@ -151,6 +151,14 @@ impl Commands {
         shard.recent.insert(id, remembered);
     }
 
+    /// Forgets answers of entities: the disk knows better.
+    pub(crate) fn forget(&self, is_gone: &dyn Fn(&EntityRef) -> bool) {
+        self.moves.fetch_add(1, Ordering::SeqCst);
+        for shard in &self.shards {
+            shard.lock().recent.retain(|_, done| !is_gone(&done.entity));
+        }
+    }
+
     /// The shards, each a range of ids, rising.
     pub(crate) fn shards(&self) -> std::ops::Range<usize> {
         0..self.shards.len()

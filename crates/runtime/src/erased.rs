@@ -13,6 +13,7 @@ use crate::codec::{self, Record};
 use crate::host::HostInner;
 use crate::mailbox::{Asker, Mail, Sent};
 use crate::overlay::Row;
+use crate::remote::{AskOf, Bytesing, ToldOf};
 use crate::rows::{self, Attention, Head};
 use crate::store::{Store, Table, Write, write, write_bytes};
 use crate::supervision::Supervisor;
@@ -44,8 +45,18 @@ pub(crate) trait AnyHost: Send + Sync {
     ) -> Result<Timestamp, ReadError>;
     /// Why the entity must be looked at, from its state in memory.
     fn attention(&self, entity: &EntityRef) -> Option<Attention>;
-    /// The entities that replay touched.
-    fn touched(&self) -> Vec<EntityRef>;
+    /// The entities in memory whose state the disk does not have yet, or not for certain.
+    fn unsettled(&self) -> Vec<EntityRef>;
+    /// Takes in a message from another node.
+    fn told(self: Arc<Self>, told: ToldOf);
+    /// Answers a question of another node.
+    fn asked(self: Arc<Self>, asked: AskOf) -> Bytesing;
+    /// Forgets entities that are in memory: the disk knows better.
+    fn forget(&self, is_gone: &dyn Fn(&EntityRef) -> bool);
+    /// Brings an entity that stays in memory there, as the disk has it.
+    fn reload(&self, entity: &EntityRef) -> Result<(), ReadError>;
+    /// Tells the actors of a partition's entities that it is led elsewhere.
+    fn moved(&self, partition: PartitionId);
     /// Tells the behaviour of every entity in memory.
     fn recovered(&self);
     fn start(self: Arc<Self>);
@@ -155,6 +166,13 @@ impl<E: Entity> AnyHost for HostInner<E> {
             let PartitionId(partition) = partition;
             tracing::warn!(kind = E::KIND, entity = %id, partition, index, "skipped a record that was decided on an overtaken state");
         }
+        if fits == Some(true)
+            && let Some(state) = self.warm.look(&id)
+        {
+            for step in record.steps.iter().filter(|step| !step.events.is_empty()) {
+                self.behaviour.committed(&state, &step.events);
+            }
+        }
         if self.warm.mark_unindexed(&id) {
             self.node.overlay.changed(entity);
         }
@@ -166,8 +184,38 @@ impl<E: Entity> AnyHost for HostInner<E> {
         attention_of(&*state)
     }
 
-    fn touched(&self) -> Vec<EntityRef> {
-        self.dirty()
+    fn unsettled(&self) -> Vec<EntityRef> {
+        let unsettled = self.warm.unsettled();
+        unsettled.iter().map(EntityRef::of::<E>).collect()
+    }
+
+    fn forget(&self, is_gone: &dyn Fn(&EntityRef) -> bool) {
+        self.warm.forget(|id| is_gone(&EntityRef::of::<E>(id)));
+    }
+
+    fn reload(&self, entity: &EntityRef) -> Result<(), ReadError> {
+        let state = entity.id_as::<E>().map(|id| self.read(&id)).transpose()?;
+        if let Some(state) = state.flatten() {
+            self.behaviour.recovered(&state);
+        }
+        Ok(())
+    }
+
+    fn told(self: Arc<Self>, told: ToldOf) {
+        HostInner::told(&self, told);
+    }
+
+    fn asked(self: Arc<Self>, asked: AskOf) -> Bytesing {
+        HostInner::asked(self, asked)
+    }
+
+    fn moved(&self, partition: PartitionId) {
+        self.each_place(|id, mailbox| {
+            if self.partition(&EntityRef::of::<E>(id)) == partition {
+                // Only commands of other entities find a mailbox full.
+                let _ = mailbox.put(Mail::Moved);
+            }
+        });
     }
 
     fn recovered(&self) {

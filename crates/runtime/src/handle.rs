@@ -23,7 +23,7 @@ impl<E: Entity> Clone for Host<E> {
     }
 }
 
-type Answer<E> = Result<Asked<E>, AskError<<E as Entity>::Rejection>>;
+pub(crate) type Answer<E> = Result<Asked<E>, AskError<<E as Entity>::Rejection>>;
 
 impl<E: Entity> Host<E> {
     /// A message between entities: never waits, takes no permit, may be lost. The reply goes to
@@ -37,6 +37,41 @@ impl<E: Entity> Host<E> {
     /// # Errors
     /// The entity's refusal, or why there is no answer.
     pub async fn ask(&self, id: E::Id, command: E::Command, call: Call) -> Answer<E> {
+        let asked = self.ask_anywhere(id, command, call, false).await?;
+        Ok(asked.1)
+    }
+
+    /// As [`Host::ask`], of the entity that an earlier command with this key went to, else of
+    /// `candidate`: two requests with one key and two freshly minted ids concern one entity (L3).
+    ///
+    /// # Errors
+    /// As [`Host::ask`]; also when the key came with another body, or to another kind of entity.
+    pub async fn ask_claiming(
+        &self,
+        candidate: E::Id,
+        command: E::Command,
+        call: Call,
+    ) -> Result<(E::Id, Asked<E>), AskError<E::Rejection>> {
+        self.ask_anywhere(candidate, command, call, true).await
+    }
+
+    /// Asks an entity of this node.
+    pub(crate) async fn ask_here(
+        &self,
+        candidate: E::Id,
+        command: E::Command,
+        call: Call,
+        claims: bool,
+    ) -> Result<(E::Id, Asked<E>), AskError<E::Rejection>> {
+        let id = match call.key.filter(|_| claims) {
+            Some(key) => self.claim(key, candidate)?.id,
+            None => candidate,
+        };
+        let asked = self.ask_id(id.clone(), command, call).await?;
+        Ok((id, asked))
+    }
+
+    async fn ask_id(&self, id: E::Id, command: E::Command, call: Call) -> Answer<E> {
         self.serving()?;
         if self.0.quarantine.holds(&id) {
             return Err(AskError::Quarantined);
@@ -74,6 +109,9 @@ impl<E: Entity> Host<E> {
             asker: Asker::Outside(Box::new(outside)),
         });
         if self.0.send(&id, mail).is_err() {
+            if !self.0.lives_here(&id) {
+                return Err(AskError::Moved);
+            }
             return Err(AskError::Unavailable {
                 reason: "no room in the mailbox".into(),
             });

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use consign_domain::entity::Entity;
-use consign_journal::{AppendError, Committed, Entry, Log, PartitionId};
+use consign_journal::{AppendError, Committed, Entry, LeaderId, PartitionId};
 use parking_lot::Mutex;
 use ractor::{ActorRef, ActorRuntime};
 
@@ -25,7 +25,7 @@ use crate::quarantine::Quarantine;
 use crate::rows::Head;
 use crate::shared::NodeInner;
 use crate::supervision::Failed;
-use crate::types::{EntityRef, Peer, ReadError, TellError, partition_of};
+use crate::types::{EntityRef, Health, Peer, ReadError, TellError, partition_of};
 use crate::warm::{Next, Warm};
 
 const SHARDS: usize = 64;
@@ -97,11 +97,21 @@ impl<E: Entity> HostInner<E> {
         PartitionId(partition_of(entity.id(), self.node.partitions))
     }
 
-    /// Brings a mail to its entity. Gives it back when the mailbox is full.
+    /// Whether the entity lives on this node.
+    pub(crate) fn lives_here(&self, id: &E::Id) -> bool {
+        self.node.leads(self.partition(&EntityRef::of::<E>(id)))
+    }
+
+    /// Brings a mail to its entity. Gives it back when the mailbox is full, or the entity lives
+    /// elsewhere.
     pub(crate) fn send(self: &Arc<Self>, id: &E::Id, mail: Mail<E>) -> Result<(), Mail<E>> {
         let mut slots = self.slots(id).lock();
         if let Some(mailbox) = slots.get(id) {
             return mailbox.put(mail);
+        }
+        // Under the lock: whoever gives a partition up comes by afterwards.
+        if !self.lives_here(id) {
+            return Err(mail);
         }
         let mailbox = Arc::new(Mailbox::new());
         mailbox.put(mail)?;
@@ -115,6 +125,9 @@ impl<E: Entity> HostInner<E> {
     pub(crate) fn tell(self: &Arc<Self>, id: &E::Id, command: E::Command, from: Peer) {
         if !self.node.takes_messages() {
             return;
+        }
+        if !self.lives_here(id) {
+            return self.tell_there(id, &command, &from);
         }
         if self.quarantine.holds(id) {
             if !from.is_nobody() {
@@ -244,6 +257,7 @@ impl<E: Entity> HostInner<E> {
     /// Writes a decided batch; its mailbox hears when that has ended.
     pub(crate) fn append(
         self: &Arc<Self>,
+        lead: Option<LeaderId>,
         entity: &EntityRef,
         id: &E::Id,
         mailbox: &Arc<Mailbox<E>>,
@@ -256,6 +270,10 @@ impl<E: Entity> HostInner<E> {
             return mailbox.finish(finished);
         };
         let partition = self.partition(entity);
+        let Some(lead) = lead else {
+            finished.fate = Fate::Lost("the partition is led elsewhere".into());
+            return mailbox.finish(finished);
+        };
         let entry = Entry {
             entity: Bytes::from(entity.to_bytes()),
             expected: finished.expected,
@@ -265,11 +283,11 @@ impl<E: Entity> HostInner<E> {
         let (host, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
         let (id, entity) = (id.clone(), entity.clone());
         let done = move |result| host.complete(&id, entity, &mailbox, finished, result);
-        stores.journal.append(partition, entry, Box::new(done));
+        stores.log.append(partition, lead, entry, Box::new(done));
     }
 
-    /// On the committer's thread, in commit order: the batch is durable, so its state becomes the
-    /// newest. What checkpoints and readers see follows the journal, not the actors' pace.
+    /// In the order of records: a quorum has the batch, so its state becomes the newest. What
+    /// checkpoints and readers see follows the journal, not the actors' pace.
     fn complete(
         &self,
         id: &E::Id,
@@ -287,6 +305,12 @@ impl<E: Entity> HostInner<E> {
             Err(error @ (AppendError::TooLarge { .. } | AppendError::NoPartition { .. })) => {
                 tracing::error!(kind = E::KIND, entity = %id, %error, "the journal refuses a batch");
                 Fate::Refused(error.to_string().into())
+            }
+            Err(error @ (AppendError::Deposed { .. } | AppendError::Unknown { .. })) => {
+                match self.node.health() {
+                    Health::Stopped { reason } => Fate::Stopped(reason.into()),
+                    _ => Fate::Lost(error.to_string().into()),
+                }
             }
             Err(error) => {
                 let reason = error.to_string();

@@ -28,6 +28,7 @@ mod handle;
 mod held;
 mod history;
 mod host;
+mod leadership;
 mod mailbox;
 mod metering;
 mod node;
@@ -35,6 +36,8 @@ mod options;
 mod overlay;
 mod quarantine;
 mod recovery;
+mod remote;
+mod replica_rows;
 mod rows;
 mod shard;
 mod shared;
@@ -51,7 +54,8 @@ pub use behaviour::Behaviour;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::{CodecError, decode, encode};
 pub use consign_journal::{
-    BackupError, BackupManifest, OpenError, PartitionId, StoreError, restore,
+    Answering, BackupError, BackupManifest, GroupStatus, OpenError, PartitionId, ReplicaOptions,
+    ReplicaWire, ReplicasError, StoreError, Timing, WireError, restore,
 };
 pub use handle::Host;
 pub use node::{Node, NodeStats, StartError, UpkeepError};
@@ -60,6 +64,7 @@ pub use options::{
     WAITING_PER_PERMIT_MAX,
 };
 pub use recovery::NodeBuilder;
+pub use remote::Remote;
 pub use types::{
     Answers, AskError, Asked, Busy, Call, Claim, CommandKey, DecodedRecord, EntityRef, Happened,
     Health, IndexRow, KeyReused, Peer, ReadError, RecordsError, Remembered, StoredRecord,

@@ -39,6 +39,8 @@ pub(crate) enum Mail<E: Entity> {
     Finished(Box<Finished<E>>),
     /// Effects without an answer are due again; also after a start.
     Resend,
+    /// The partition is led elsewhere from here on.
+    Moved,
     /// Look whether anybody still waits, what is pending, and when time matters.
     Nudge,
 }

@@ -4,19 +4,25 @@
 //! index rows, checkpoints and backups. A [`Node`] is a handle; after [`Node::shutdown`] it lets
 //! go of the stores even if handles remain.
 
+use std::future::Future;
 use std::ops::Bound;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{Log, PartitionId};
+use consign_journal::{GroupStatus, PartitionId, ReplicasError, WireError};
+use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 
 use crate::admission::Permit;
+use crate::codec;
 use crate::options::NodeOptions;
 use crate::recovery::NodeBuilder;
+use crate::remote::Parcel;
 use crate::shared::{NodeInner, SHUT_DOWN};
 use crate::store::Store;
 use crate::types::{
@@ -37,9 +43,9 @@ pub enum StartError {
     /// What it holds cannot be read.
     #[error("cannot recover: {0}")]
     Recover(#[from] ReadError),
-    /// The journal holds an entity of a kind that no host is for.
-    #[error("the journal holds an entity of kind {0}, which this binary does not know")]
-    UnknownKind(u8),
+    /// The replicas cannot run.
+    #[error("cannot run the replicas: {0}")]
+    Replicas(#[from] consign_journal::ReplicasError),
     /// Not called inside a tokio runtime.
     #[error("a node starts inside a tokio runtime")]
     NoRuntime,
@@ -163,7 +169,7 @@ impl Node {
         let stores = self.0.open_stores()?;
         let mut records = Vec::new();
         let mut next = from.max(1);
-        if next < stores.journal.first_index(partition) {
+        if next < stores.log.first_index(partition) {
             for kept in Store(Arc::clone(&stores.state)).history_from(partition, next, max)? {
                 if kept.index != next {
                     break;
@@ -178,7 +184,7 @@ impl Node {
             }
         }
         let left = max - records.len();
-        for (index, entry) in stores.journal.tail(partition, next, left) {
+        for (index, entry) in stores.log.tail(partition, next, left) {
             if index != next || index > last {
                 break;
             }
@@ -227,7 +233,7 @@ impl Node {
             .and_then(|records| records.first().map(|record| record.index))
         {
             Some(index) => index,
-            None => stores.journal.first_index(partition),
+            None => stores.log.first_index(partition),
         }
     }
 
@@ -235,6 +241,114 @@ impl Node {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.0.commits.subscribe()
+    }
+
+    /// Takes in a message of another node about entities.
+    pub fn told(&self, message: &[u8]) {
+        match codec::decode(message) {
+            Ok(Parcel::Tell(told)) => {
+                if let Some(host) = self.0.host(told.kind) {
+                    host.told(told);
+                }
+            }
+            Ok(_) | Err(_) => tracing::warn!("a message of another node cannot be understood"),
+        }
+    }
+
+    /// Answers a question of another node about entities, or what is above them.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub async fn answer(&self, question: &[u8]) -> Result<Bytes, String> {
+        let parcel = codec::decode(question).map_err(|error| error.to_string())?;
+        let answering = match parcel {
+            Parcel::Ask(asked) => {
+                let host = self.0.host(asked.kind);
+                let host = host.ok_or("there is no such kind of entity")?;
+                host.asked(asked)
+            }
+            Parcel::Service(question) => {
+                let service = self.0.service.get().ok_or("nobody answers that yet")?;
+                service(Bytes::from(question.into_vec()))
+            }
+            Parcel::Tell(_) => return Err("that is no question".to_owned()),
+        };
+        Ok(answering.await)
+    }
+
+    /// Answers a question of another replica of the log.
+    ///
+    /// # Errors
+    /// When it is none, or Raft will not.
+    pub async fn answer_replica(&self, question: Bytes) -> Result<Bytes, String> {
+        let stores = self.0.open_stores().map_err(|error| error.to_string())?;
+        let answer = stores.log.answer(question).await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Says who answers what those above the runtime ask each other, with [`Node::ask_leader`].
+    pub fn on_service(
+        &self,
+        answer: impl Fn(Bytes) -> Pin<Box<dyn Future<Output = Bytes> + Send>> + Send + Sync + 'static,
+    ) {
+        if self.0.service.set(Box::new(answer)).is_err() {
+            tracing::error!("somebody answers already");
+        }
+    }
+
+    /// Asks the node that leads a partition; none when that is this node, or nobody is known to.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    pub async fn ask_leader(
+        &self,
+        partition: PartitionId,
+        question: Vec<u8>,
+        within: Duration,
+    ) -> Option<Result<Bytes, WireError>> {
+        let leader = self.0.leader_elsewhere(partition)?;
+        let remote = self.0.remote.as_ref()?;
+        let parcel = Parcel::Service(ByteBuf::from(question));
+        let bytes = codec::encode(&parcel).ok()?;
+        Some(remote.ask(leader, Bytes::from(bytes), within).await)
+    }
+
+    /// Whether there are no other nodes.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.is_alone()
+    }
+
+    /// Why this node cannot read what others acknowledge; none when it can.
+    #[must_use]
+    pub fn out_of_touch(&self) -> Option<String> {
+        self.0.out_of_touch.lock().clone()
+    }
+
+    /// Whether this node leads a partition: its entities live here.
+    #[must_use]
+    pub fn leads(&self, partition: PartitionId) -> bool {
+        self.0.leads(partition)
+    }
+
+    /// Waits until everything that was acknowledged by any node before this call can be read here.
+    ///
+    /// # Errors
+    /// When a partition has no leader that answers in time.
+    pub async fn read(&self, within: Duration) -> Result<(), ReplicasError> {
+        match self.0.stores() {
+            Some(stores) => stores.log.read(within).await,
+            None => Err(ReplicasError::NotRunning),
+        }
+    }
+
+    /// This node's number, and how all partitions stand.
+    #[must_use]
+    pub fn replicas(&self) -> (u64, Vec<GroupStatus>) {
+        let stores = self.0.stores();
+        stores.map_or((0, Vec::new()), |stores| {
+            (stores.log.node(), stores.log.status())
+        })
     }
 
     /// Partitions.
@@ -266,10 +380,7 @@ impl Node {
             warm_states: hosts.iter().map(|host| host.warm_states()).sum(),
             packed_states: hosts.iter().map(|host| host.packed_states()).sum(),
             dirty: self.0.dirty.load(Ordering::Relaxed),
-            journal_bytes: self
-                .0
-                .stores()
-                .map_or(0, |stores| stores.journal.tail_bytes()),
+            journal_bytes: self.0.stores().map_or(0, |stores| stores.log.tail_bytes()),
             timers: self.0.timers.len(),
             quarantined: hosts.iter().map(|host| host.quarantined()).sum(),
         }
@@ -315,6 +426,9 @@ impl Node {
     pub async fn halt(&self) {
         self.0.admission.close();
         self.0.stop_because(SHUT_DOWN);
+        if let Some(stores) = self.0.stores() {
+            stores.log.shutdown().await;
+        }
         let node = Arc::clone(&self.0);
         // A checkpoint that is being written ends first; it holds the stores.
         let closed = tokio::task::spawn_blocking(move || {

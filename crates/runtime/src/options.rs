@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_journal::ReplicaOptions;
+
 use crate::clock::{Clock, SystemClock};
+use crate::remote::Remote;
 
 /// Outside commands in flight at most, by default.
 pub const PERMITS_DEFAULT: usize = 512;
@@ -18,7 +21,6 @@ pub const COMMAND_MEMORY_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) const JOURNAL_OVERRUN_MAX: u64 = 4;
 
 /// What a node is started with.
-#[derive(Debug)]
 pub struct NodeOptions {
     /// Where the databases lie.
     pub dir: PathBuf,
@@ -52,10 +54,24 @@ pub struct NodeOptions {
     pub resend_after: Duration,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Which replica this node is, and how it reaches the others.
+    pub replicas: ReplicaOptions,
+    /// The way to the entities of other nodes; none when there are no other nodes.
+    pub remote: Option<Arc<dyn Remote>>,
     /// In place of `journal.log`'s file, for fault tests.
     pub journal_backend: Option<Box<dyn consign_journal::StorageBackend>>,
     /// In place of `state.redb`'s file, for fault tests.
     pub state_backend: Option<Box<dyn consign_journal::StorageBackend>>,
+}
+
+impl std::fmt::Debug for NodeOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeOptions")
+            .field("dir", &self.dir)
+            .field("partitions", &self.partitions)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
 }
 
 impl NodeOptions {
@@ -79,6 +95,8 @@ impl NodeOptions {
             checkpoints: true,
             resend_after: Duration::from_secs(1),
             clock: Arc::new(SystemClock::default()),
+            replicas: ReplicaOptions::alone(),
+            remote: None,
             journal_backend: None,
             state_backend: None,
         }

@@ -130,6 +130,19 @@ impl Overlay {
         }
     }
 
+    /// Forgets entities: the disk knows better.
+    pub(crate) fn forget(&self, is_gone: &dyn Fn(&EntityRef) -> bool) {
+        let mut layer = self.layer.write();
+        self.changed.lock().retain(|entity| !is_gone(entity));
+        let gone: Vec<EntityRef> = layer
+            .owners
+            .keys()
+            .filter(|it| is_gone(it))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|entity| layer.remove(entity));
+    }
+
     /// Lets go of names that no longer need a look, so that the queue stays as short as the list of
     /// changed entities although nobody asks.
     pub(crate) fn compact(&self, is_unindexed: impl Fn(&EntityRef) -> bool) {

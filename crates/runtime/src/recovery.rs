@@ -1,41 +1,67 @@
 //! From a directory to a serving node: stores, hosts, replay, wakeups.
 //!
 //! In: checkpointed rows and the journal's tail. Out: every acknowledged state (L2), the answers
-//! of keyed commands (L3), the timers, and the entities that have something pending, woken at a
-//! bounded rate. Nothing special about it: load, ask `pending` and `wakeup`, carry on.
+//! of keyed commands (L3). Nothing special about it: load, take in what the log hands over, and carry
+//! on with what is led here ([`crate::leadership`]).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use consign_domain::entity::Entity;
 use consign_domain::time::Timestamp;
-use consign_journal::{Journal, Log, Options, PartitionId};
+use consign_journal::{Journal, Options, PartitionId, Replicas};
 
 use crate::behaviour::Behaviour;
 use crate::checkpoint;
 use crate::clock::RaisedClock;
-use crate::codec;
 use crate::handle::Host;
 use crate::host::HostInner;
+use crate::leadership::Leadership;
 use crate::node::{Node, StartError};
 use crate::options::NodeOptions;
-use crate::rows::Attention;
 use crate::shared::{NodeInner, Stores};
-use crate::types::{EntityRef, Health, ReadError};
+use crate::types::{Health, ReadError};
 use crate::written_keys;
 
 /// Entities whose moment has come that are woken at once, at most.
 const DUE_AT_ONCE_MAX: usize = 512;
-/// Records after which replay looks at how much memory its states take.
-const REPLAYED_AT_ONCE: usize = 4_096;
 /// How long the timer task sleeps at most: a clock may be moved from outside.
 const TIMER_SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How often actors are reminded of unanswered effects.
 const REMIND_EVERY: Duration = Duration::from_millis(100);
-/// How often pending entities are woken after a start.
-const WAKE_EVERY: Duration = Duration::from_millis(10);
+/// How long a node tries to read before it says that it is out of touch.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+/// How often it does.
+const READ_EVERY: Duration = Duration::from_millis(500);
+/// How often a node that starts looks whether it leads all partitions.
+const LEADS_LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Says that a node of a cluster serves, once it has read all that was acknowledged; and then, as
+/// long as it lives, whether it still can.
+async fn serve_when_read(node: std::sync::Weak<NodeInner>) {
+    loop {
+        let Some(alive) = node.upgrade() else { return };
+        let Some(stores) = alive.stores() else { return };
+        drop(alive);
+        let read = stores.log.read(READ_WITHIN).await;
+        drop(stores);
+        let Some(alive) = node.upgrade() else { return };
+        let why_not = read.err().map(|error| error.to_string());
+        if why_not.is_none() && alive.health() == Health::Starting {
+            tracing::info!("serves: everything that was acknowledged is here");
+            alive.set_health(Health::Serving);
+        }
+        let before = std::mem::replace(&mut *alive.out_of_touch.lock(), why_not.clone());
+        match (before, why_not) {
+            (None, Some(reason)) => tracing::warn!(reason, "out of touch with the cluster"),
+            (Some(_), None) => tracing::info!("in touch with the cluster"),
+            _ => {}
+        }
+        drop(alive);
+        tokio::time::sleep(READ_EVERY).await;
+    }
+}
 
 /// A node that does not serve yet: hosts are added, then it starts.
 pub struct NodeBuilder {
@@ -56,28 +82,29 @@ impl NodeBuilder {
             ..Options::new(options.dir.clone())
         })?;
         clock.raise_to(Timestamp(recovered.time_floor));
-        let journal = Arc::clone(&recovered.journal);
+        let log = Replicas::new(
+            &options.dir,
+            recovered.journal,
+            Arc::clone(&recovered.state),
+            options.replicas.clone(),
+        );
+        let log = Arc::new(log);
         let stores = Stores {
-            journal: recovered.journal,
+            log: Arc::clone(&log),
             state: recovered.state,
         };
         let node = Arc::new(NodeInner::new(&options, stores, clock));
         for partition in 0..options.partitions {
             let at = usize::from(partition);
             let partition = PartitionId(partition);
-            node.applied(partition, journal.last_index(partition));
-            node.published[at].store(node.store()?.published(partition)?, Ordering::Release);
+            let published = node.store()?.published(partition)?;
+            node.applied(partition, published);
+            node.published[at].store(published, Ordering::Release);
         }
         let hears = Arc::downgrade(&node);
-        journal.on_failure(Box::new(move |reason| {
+        log.on_failure(Box::new(move |reason| {
             if let Some(node) = hears.upgrade() {
                 node.stop_because(reason);
-            }
-        }));
-        let hears = Arc::downgrade(&node);
-        journal.on_commit(Box::new(move |commits| {
-            if let Some(node) = hears.upgrade() {
-                node.committed(commits);
             }
         }));
         Ok(NodeBuilder {
@@ -110,114 +137,65 @@ impl NodeBuilder {
             wakes_per_second,
         } = self;
         let started = Instant::now();
-        let recovering = Arc::clone(&node);
-        let recovered = tokio::task::spawn_blocking(move || recovering.recover())
-            .await
-            .map_err(|error| ReadError::Decode(error.to_string()))?;
-        let (records, pending) = match recovered {
-            Ok(recovered) => recovered,
-            Err(error) => {
-                node.close();
-                return Err(error);
-            }
-        };
         let _ = node.runtime.set(runtime);
         for host in node.all_hosts() {
-            if host.preloads() {
-                host.recovered();
-            }
-            host.start();
+            Arc::clone(&host).start();
         }
-        node.set_health(Health::Serving);
-        tracing::info!(records, pending = pending.len(), elapsed = ?started.elapsed(), "recovered");
-        node.begin(pending, wakes_per_second)?;
+        let preloading = Arc::clone(&node);
+        let preloaded = tokio::task::spawn_blocking(move || preloading.preload()).await;
+        let preloaded = preloaded.map_err(|error| ReadError::Decode(error.to_string()));
+        let stores = node.open_stores()?;
+        let machine = Arc::new(Leadership::of(&node, wakes_per_second));
+        let run = match preloaded.and_then(|preloaded| preloaded) {
+            Ok(()) => stores.log.start(machine).await.map_err(StartError::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = run {
+            node.close();
+            return Err(error);
+        }
+        node.begin()?;
+        if stores.log.is_alone() {
+            node.until_it_leads_all().await?;
+            tracing::info!(elapsed = ?started.elapsed(), "recovered");
+            node.set_health(Health::Serving);
+        } else {
+            let joining = tokio::spawn(serve_when_read(Arc::downgrade(&node)));
+            node.tasks.lock().push(joining.abort_handle());
+        }
         Ok(Node(node))
     }
 }
 
 impl NodeInner {
-    /// Takes in what the stores hold; gives the number of records in the log, and the entities that
-    /// have something pending.
-    fn recover(&self) -> Result<(usize, Vec<EntityRef>), StartError> {
+    /// Brings kinds that stay in memory there, as the last checkpoint had them.
+    fn preload(&self) -> Result<(), ReadError> {
         for host in self.all_hosts().iter().filter(|host| host.preloads()) {
             let loaded = host.load_all()?;
             tracing::debug!(kind = host.kind(), loaded, "preloaded");
+            host.recovered();
         }
-        let mut attention: BTreeMap<EntityRef, Attention> = BTreeMap::new();
-        let mut wrong = None;
-        self.store()?.each_attention(&mut |key, value| {
-            match (EntityRef::from_bytes(key), codec::decode(value)) {
-                (Some(entity), Ok(row)) => drop(attention.insert(entity, row)),
-                (None, _) => {
-                    wrong = Some(ReadError::Decode(
-                        "an attention row names no entity".to_owned(),
-                    ))
-                }
-                (_, Err(error)) => wrong = Some(error.into()),
-            }
-            wrong.is_none()
-        })?;
-        if let Some(error) = wrong {
-            return Err(error.into());
-        }
-        let mut records = 0;
-        for partition in (0..self.partitions).map(PartitionId) {
-            records += self.replay(partition)?;
-        }
-        for host in self.all_hosts() {
-            for entity in host.touched() {
-                match host.attention(&entity) {
-                    Some(row) => drop(attention.insert(entity, row)),
-                    None => drop(attention.remove(&entity)),
-                }
-            }
-        }
-        let mut pending = Vec::new();
-        for (entity, row) in attention {
-            self.timers.set(&entity, row.wakeup);
-            if row.pending {
-                pending.push(entity);
-            }
-        }
-        Ok((records, pending))
+        Ok(())
     }
 
-    /// Takes in a partition's records that no checkpoint holds; gives their number.
-    fn replay(&self, partition: PartitionId) -> Result<usize, StartError> {
-        let stores = self.open_stores()?;
-        let first = stores.journal.first_index(partition);
-        let mut next = first;
-        loop {
-            let some = stores.journal.tail(partition, next, REPLAYED_AT_ONCE);
-            let Some((last, _)) = some.last() else {
-                return Ok(usize::try_from(next - first).unwrap_or(usize::MAX));
-            };
-            next = last + 1;
-            for (index, entry) in &some {
-                let kind = entry.entity.first().copied().unwrap_or_default();
-                let host = self.host(kind).ok_or(StartError::UnknownKind(kind))?;
-                self.clock.raise_to(host.replay(partition, *index, entry)?);
+    /// Waits until a node that runs alone leads all partitions: then it has taken in all records.
+    async fn until_it_leads_all(&self) -> Result<(), StartError> {
+        while !self.leads_all() {
+            if let Health::Stopped { reason } = self.health() {
+                return Err(ReadError::Decode(reason).into());
             }
-            self.pack()?;
+            tokio::time::sleep(LEADS_LOOK_EVERY).await;
         }
+        Ok(())
     }
 
     /// Starts what runs beside the actors.
-    fn begin(
-        self: &Arc<Self>,
-        pending: Vec<EntityRef>,
-        wakes_per_second: u32,
-    ) -> Result<(), StartError> {
-        let wake = tokio::spawn(wake_pending(
-            Arc::downgrade(self),
-            pending,
-            wakes_per_second,
-        ));
+    fn begin(self: &Arc<Self>) -> Result<(), StartError> {
         let timers = tokio::spawn(run_timers(Arc::downgrade(self)));
         let reminders = tokio::spawn(run_reminders(Arc::downgrade(self)));
         self.tasks
             .lock()
-            .extend([wake, timers, reminders].map(|task| task.abort_handle()));
+            .extend([timers, reminders].map(|task| task.abort_handle()));
         let thread = |name: &str, work: fn(&std::sync::Weak<NodeInner>)| {
             let node = Arc::downgrade(self);
             std::thread::Builder::new()
@@ -228,21 +206,6 @@ impl NodeInner {
         thread("consign-checkpoint", checkpoint::watch)?;
         thread("consign-keys", written_keys::fill)?;
         Ok(())
-    }
-}
-
-/// Wakes entities that have something pending, at a bounded rate.
-async fn wake_pending(node: std::sync::Weak<NodeInner>, pending: Vec<EntityRef>, per_second: u32) {
-    let at_once = usize::try_from(per_second / 100).unwrap_or(1).max(1);
-    let mut ticks = tokio::time::interval(WAKE_EVERY);
-    for entities in pending.chunks(at_once) {
-        ticks.tick().await;
-        let Some(node) = node.upgrade() else { return };
-        for entity in entities {
-            if let Some(host) = node.host(entity.kind()) {
-                host.wake_pending(entity);
-            }
-        }
     }
 }
 

@@ -176,6 +176,26 @@ impl<E: Entity> Shard<E> {
         self.entries.values().filter(packed).count()
     }
 
+    /// Forgets entries; gives how many of them the disk did not reflect.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&E::Id) -> bool) -> usize {
+        let mut dirty = 0;
+        let clean_weight = &mut self.clean_weight;
+        self.entries.retain(|id, entry| {
+            let gone = is_gone(id);
+            if gone {
+                dirty += usize::from(entry.unwritten.is_some());
+                if entry.in_clean {
+                    *clean_weight = clean_weight.saturating_sub(entry.weight);
+                }
+            }
+            !gone
+        });
+        let entries = &self.entries;
+        self.clean.retain(|id| entries.contains_key(id));
+        self.evictions += 1;
+        dirty
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.clean.clear();

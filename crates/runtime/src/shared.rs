@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{Journal, Log, PartitionId, StateStore};
+use consign_journal::{LeaderId, PartitionId, Replicas, StateStore};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -20,6 +20,7 @@ use crate::commands::Commands;
 use crate::erased::AnyHost;
 use crate::options::NodeOptions;
 use crate::overlay::{Overlay, Row};
+use crate::remote::{Bytesing, Remote, Waiters};
 use crate::rows;
 use crate::store::Store;
 use crate::timers::Timers;
@@ -29,9 +30,12 @@ use crate::written_keys::WrittenKeys;
 /// The reason given when nothing is wrong.
 pub(crate) const SHUT_DOWN: &str = "shut down";
 
-/// The two files.
+/// Answers what those above the runtime ask each other.
+pub(crate) type Service = Box<dyn Fn(Bytes) -> Bytesing + Send + Sync>;
+
+/// The replicated log, and what checkpoints wrote.
 pub(crate) struct Stores {
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) log: Arc<Replicas>,
     pub(crate) state: Arc<StateStore>,
 }
 
@@ -58,6 +62,16 @@ pub(crate) struct NodeInner {
     pub(crate) checkpointer: Checkpointer,
     /// The last record of each partition whose state is published.
     pub(crate) applied: Vec<AtomicU64>,
+    /// By partition, those who wait until a record is applied here.
+    pub(crate) waiters: Vec<Waiters>,
+    /// The way to the entities of other nodes.
+    pub(crate) remote: Option<Arc<dyn Remote>>,
+    /// Why this node cannot read what others acknowledge, while it cannot.
+    pub(crate) out_of_touch: Mutex<Option<String>>,
+    /// Answers what those above the runtime ask each other.
+    pub(crate) service: OnceLock<Service>,
+    /// Whether this node leads a partition: only then do its entities live here.
+    leads: Vec<AtomicBool>,
     /// The last record of each partition that history holds.
     pub(crate) published: Vec<AtomicU64>,
     health: Mutex<Health>,
@@ -98,6 +112,13 @@ impl NodeInner {
             dirty: Arc::new(AtomicUsize::new(0)),
             checkpointer: Checkpointer::new(options),
             applied: counters(),
+            waiters: (0..options.partitions).map(|_| Waiters::new()).collect(),
+            remote: options.remote.clone(),
+            out_of_touch: Mutex::default(),
+            service: OnceLock::new(),
+            leads: (0..options.partitions)
+                .map(|_| AtomicBool::new(false))
+                .collect(),
             published: counters(),
             health: Mutex::new(Health::Starting),
             stopped: AtomicBool::new(false),
@@ -141,17 +162,49 @@ impl NodeInner {
         self.hosts.read().clone()
     }
 
-    /// On the committer's thread, in commit order.
+    /// Whether entities of a partition live here.
+    pub(crate) fn leads(&self, PartitionId(partition): PartitionId) -> bool {
+        let leads = self.leads.get(usize::from(partition));
+        leads.is_some_and(|leads| leads.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn set_leads(&self, PartitionId(partition): PartitionId, leads: bool) {
+        self.leads[usize::from(partition)].store(leads, Ordering::SeqCst);
+    }
+
+    pub(crate) fn leads_all(&self) -> bool {
+        self.leads.iter().all(|leads| leads.load(Ordering::SeqCst))
+    }
+
+    /// Whether there are no other nodes.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.remote.is_none()
+    }
+
+    /// The other node that leads a partition, as far as is known.
+    pub(crate) fn leader_elsewhere(&self, partition: PartitionId) -> Option<u64> {
+        let stores = self.stores()?;
+        let leader = stores.log.leader(partition)?;
+        (leader != stores.log.node()).then_some(leader)
+    }
+
+    /// Under whom records of a partition may be written here.
+    pub(crate) fn lead(&self, partition: PartitionId) -> Option<LeaderId> {
+        self.stores()?.log.lead(partition)
+    }
+
+    /// In the order of records, once one is applied.
     pub(crate) fn applied(&self, PartitionId(partition): PartitionId, index: u64) {
         if let Some(applied) = self.applied.get(usize::from(partition)) {
-            applied.store(index, Ordering::Release);
+            applied.store(index, Ordering::SeqCst);
+            self.waiters[usize::from(partition)].applied(index);
         }
     }
 
-    /// On the committer's thread, after all states of a commit are published.
-    pub(crate) fn committed(&self, commits: u64) {
+    /// After the states of some records are published.
+    pub(crate) fn committed(&self) {
         if self.commits.receiver_count() > 0 {
-            self.commits.send_replace(commits);
+            self.commits.send_modify(|commits| *commits += 1);
         }
     }
 
@@ -226,7 +279,7 @@ impl NodeInner {
         index: u64,
     ) -> Result<(Bytes, Bytes), ReadError> {
         let stores = self.open_stores()?;
-        if let Some((found, entry)) = stores.journal.tail(partition, index, 1).pop()
+        if let Some((found, entry)) = stores.log.tail(partition, index, 1).pop()
             && found == index
         {
             return Ok((entry.entity, entry.body));
@@ -252,7 +305,7 @@ impl NodeInner {
             host.end();
         }
         if let Some(stores) = self.stores.write().take() {
-            stores.journal.close();
+            stores.log.close();
         }
     }
 }

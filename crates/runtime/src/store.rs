@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use consign_domain::time::Timestamp;
-use consign_journal::{PartitionId, StateStore, StoreError};
+use consign_journal::{PartitionId, Position, StateStore, StoreError};
 
 use crate::codec;
 use crate::node::UpkeepError;
@@ -43,7 +43,7 @@ pub(crate) fn write_bytes(write: &Write) -> usize {
 
 /// Copies both stores.
 pub(crate) fn backup(stores: &Stores, target: &Path) -> Result<(), UpkeepError> {
-    stores.journal.backup(&stores.state, target)?;
+    stores.log.backup(target)?;
     Ok(())
 }
 
@@ -223,17 +223,15 @@ impl Store {
         }
     }
 
-    /// From here on the state reflects every record up to these indexes, by partition.
-    pub(crate) fn publish(&self, upto: &[u64]) -> Result<(), StoreError> {
-        let indexes = upto
-            .iter()
-            .zip(0_u16..)
-            .map(|(index, partition)| (PartitionId(partition), *index));
-        self.write(&StateStore::publication(&indexes.collect::<Vec<_>>()))
+    /// From here on the state reflects every record up to these positions, by partition.
+    pub(crate) fn publish(&self, upto: &[Position]) -> Result<(), StoreError> {
+        self.write(&StateStore::publication_of(upto))
     }
 
+    /// The records that the state reflects.
     pub(crate) fn published(&self, partition: PartitionId) -> Result<u64, ReadError> {
-        Ok(self.0.checkpoint_of(partition)?)
+        let position = self.0.position_of(partition)?;
+        Ok(position.map_or(0, |position| position.records()))
     }
 
     /// Deletes at most `max` blocks of a partition whose records were all written before a moment.

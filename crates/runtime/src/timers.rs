@@ -70,6 +70,13 @@ impl Timers {
         due
     }
 
+    /// Forgets the moments of entities that are not `kept`.
+    pub(crate) fn retain(&self, kept: impl Fn(&EntityRef) -> bool) {
+        let mut index = self.index.lock();
+        index.by_time.retain(|(_, entity)| kept(entity));
+        index.by_entity.retain(|entity, _| kept(entity));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.index.lock().by_entity.len()
     }

@@ -14,6 +14,7 @@ use compact_str::CompactString;
 use consign_domain::entity::{Entity, Stamp};
 use consign_domain::time::Timestamp;
 use consign_journal::PartitionId;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Where the entity with this id lives, out of `partitions`.
@@ -24,7 +25,7 @@ pub fn partition_of(id: &str, partitions: u16) -> u16 {
 }
 
 /// An entity of any kind: the kind's code and the id's text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EntityRef {
     kind: u8,
     id: CompactString,
@@ -163,7 +164,8 @@ pub struct Asked<E: Entity> {
 }
 
 /// Why an outside command got no answer, or a refusal.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(bound = "R: Serialize + serde::de::DeserializeOwned")]
 pub enum AskError<R: std::error::Error + 'static> {
     /// The entity refuses.
     #[error(transparent)]
@@ -180,6 +182,9 @@ pub enum AskError<R: std::error::Error + 'static> {
     /// Too much is in flight; nothing was done.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// The entity lives on another node by now: whether it was done is known there.
+    #[error("the entity has moved to another node")]
+    Moved,
     /// The entity is set aside after repeated panics.
     #[error("set aside after repeated failures")]
     Quarantined,
@@ -221,7 +226,7 @@ pub type Answers<E> = Vec<(
 )>;
 
 /// The key was used before, on this entity, with another body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the key was used for another command, on {entity}")]
 pub struct KeyReused {
     /// The entity that it was used on.
@@ -229,7 +234,7 @@ pub struct KeyReused {
 }
 
 /// Too much outside work is in flight.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("busy, retry after {retry_after_ms} ms")]
 pub struct Busy {
     /// When to come again.
@@ -355,9 +360,14 @@ pub struct Peer(Option<Arc<dyn Tag>>);
 
 trait Tag: Any + Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn encoded(&self) -> Option<Vec<u8>>;
 }
 
-impl<T: Any + Debug + Send + Sync> Tag for T {
+impl<T: Any + Debug + Serialize + Send + Sync> Tag for T {
+    fn encoded(&self) -> Option<Vec<u8>> {
+        crate::codec::encode(self).ok()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -371,7 +381,7 @@ impl Peer {
     }
 
     /// `tag` comes back with the reply in [`crate::Behaviour::answered`].
-    pub fn new<T: Any + Debug + Send + Sync>(tag: T) -> Peer {
+    pub fn new<T: Any + Debug + Serialize + Send + Sync>(tag: T) -> Peer {
         Peer(Some(Arc::new(tag)))
     }
 
@@ -382,6 +392,11 @@ impl Peer {
         self.0
             .as_deref()
             .and_then(|tag| tag.as_any().downcast_ref())
+    }
+
+    /// The tag as bytes; none if nobody wants the reply.
+    pub(crate) fn encoded(&self) -> Option<Vec<u8>> {
+        self.0.as_deref().and_then(Tag::encoded)
     }
 
     pub(crate) fn is_nobody(&self) -> bool {

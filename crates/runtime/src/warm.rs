@@ -273,6 +273,20 @@ impl<E: Entity> Warm<E> {
         ids
     }
 
+    /// Everything that the disk does not reflect, or not for certain yet.
+    pub(crate) fn unsettled(&self) -> Vec<E::Id> {
+        let mut ids = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let unsettled = shard
+                .entries
+                .iter()
+                .filter(|(_, entry)| !entry.lies_on_disk());
+            ids.extend(unsettled.map(|(id, _)| id.clone()));
+        }
+        ids
+    }
+
     /// Takes what a checkpoint must write of an entity.
     pub(crate) fn take_changed(&self, id: &E::Id) -> Option<Changed<E>> {
         let mut shard = self.shard(id).lock();
@@ -328,6 +342,14 @@ impl<E: Entity> Warm<E> {
             }
             settled.iter().for_each(|id| shard.is_clean(id));
             self.evict(shard);
+        }
+    }
+
+    /// Forgets states: the disk knows better.
+    pub(crate) fn forget(&self, is_gone: impl Fn(&E::Id) -> bool) {
+        for shard in &self.shards {
+            let dirty = shard.lock().forget(&is_gone);
+            self.dirty.fetch_sub(dirty, Ordering::Relaxed);
         }
     }
 

@@ -19,7 +19,7 @@ const ISSUED_MEMORY_MAX: usize = 4_096;
 const SCANS_MEMORY_MAX: usize = 1_024;
 
 /// What a carrier can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CarrierCommand {
     /// A shipment needs a number; the same shipment gets the same one.
     IssueTrackingNumber {

@@ -7,7 +7,7 @@ use super::types::{CarrierDefinition, LocationDefinition, Product};
 
 /// What the catalogue can be told. `expected_version` is the definition's own; `Some(0)` stands for
 /// "only if there is none yet". Versions and ordinals inside the definitions are ignored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CatalogueCommand {
     /// Defines a product, or defines it anew.
     PutProduct {

@@ -116,7 +116,7 @@ pub enum Answer {
 }
 
 /// What a location can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LocationCommand {
     /// An order's requests, decided one by one.
     Serve {

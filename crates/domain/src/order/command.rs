@@ -131,7 +131,7 @@ pub enum Amendment {
 }
 
 /// What an order can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderCommand {
     /// The customer pressed "buy". With a plan if sourcing was asked beforehand (one write fewer).
     Place {

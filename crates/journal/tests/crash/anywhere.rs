@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
-    Committed, Entry, Health, Journal, Log, OpenError, Options, PartitionId, Recovered, StateStore,
+    Committed, Entry, Health, Journal, OpenError, Options, PartitionId, Recovered, StateStore,
     Table, Write,
 };
 

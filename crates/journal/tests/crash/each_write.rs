@@ -6,8 +6,8 @@ use std::sync::mpsc;
 
 use consign_journal::fault::{Disk, Fault};
 use consign_journal::{
-    AppendError, Entry, Health, Journal, Log, OpenError, Options, PartitionId, Recovered,
-    StateStore, Table, Write,
+    AppendError, Entry, Health, Journal, OpenError, Options, PartitionId, Recovered, StateStore,
+    Table, Write,
 };
 
 use crate::{PARTITIONS, append, entries, entry, open, options};

@@ -10,8 +10,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use consign_journal::fault::Disk;
 use consign_journal::{
-    AppendError, Committed, Entry, Journal, Log, OpenError, Options, PartitionId, Recovered,
-    StateStore,
+    AppendError, Committed, Entry, Journal, OpenError, Options, PartitionId, Recovered, StateStore,
 };
 
 const PARTITIONS: u16 = 2;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consign_journal::fault::{Disk, Fault};
-use consign_journal::{
-    Entry, Journal, Log, OpenError, Options, PartitionId, Recovered, StateStore,
-};
+use consign_journal::{Entry, Journal, OpenError, Options, PartitionId, Recovered, StateStore};
 use proptest::prelude::*;
 
 use crate::{PARTITIONS, append, entries, open};

@@ -13,7 +13,7 @@ use consign_domain::time::Timestamp;
 use consign_runtime::{Behaviour, Host, Node, NodeOptions, Peer, TellError};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     Add(u64),
     AddTo(u8, u64),

@@ -1,0 +1,112 @@
+//! What a node's replicas and entities say to those of other nodes, over the transport.
+//!
+//! In: their questions and messages. Out: the same on the lane that is theirs, so that a piece of a
+//! snapshot never stands before a heartbeat; and what others ask of this node, once it is there.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use consign_runtime::{Answering, Node, Remote, ReplicaWire, WireError};
+use tokio::time::Instant;
+
+use crate::transport::{CallError, Handler, Handling, SendError, Transport};
+use crate::wire::{Lane, NodeId};
+
+/// The lines of one node; made before the node, which needs them to start.
+#[derive(Default)]
+pub struct NodeLines {
+    transport: OnceLock<Transport>,
+    node: OnceLock<Node>,
+}
+
+impl NodeLines {
+    /// Speaks over `transport` from now on.
+    pub fn speak(&self, transport: Transport) {
+        if self.transport.set(transport).is_err() {
+            tracing::error!("the lines have a transport already");
+        }
+    }
+
+    /// Answers for `node` from now on.
+    pub fn answer_for(&self, node: Node) {
+        if self.node.set(node).is_err() {
+            tracing::error!("the lines have a node already");
+        }
+    }
+
+    fn ask_on(&self, lane: Lane, node: u64, question: Bytes, within: Duration) -> Answering {
+        let transport = self.transport.get().cloned();
+        Box::pin(async move {
+            let Some(transport) = transport else {
+                return Err(WireError::NotSent("the node is starting".to_owned()));
+            };
+            // Whoever asks knows what to do meanwhile, and asks again.
+            if !transport.is_connected(NodeId(node), lane) {
+                return Err(WireError::NotSent(SendError::NotConnected.to_string()));
+            }
+            let deadline = Instant::now() + within;
+            let answer = transport.call(NodeId(node), lane, question, deadline).await;
+            answer.map_err(|error| match error {
+                CallError::NotSent(why) => WireError::NotSent(why.to_string()),
+                other => WireError::NoAnswer(other.to_string()),
+            })
+        })
+    }
+}
+
+impl ReplicaWire for NodeLines {
+    fn ask(&self, node: u64, question: Bytes, within: Duration, bulk: bool) -> Answering {
+        let lane = if bulk {
+            Lane::Snapshots
+        } else {
+            Lane::Replicas
+        };
+        self.ask_on(lane, node, question, within)
+    }
+
+    fn locate(&self, node: u64, address: &str) {
+        if let Some(transport) = self.transport.get() {
+            transport.set_peer(NodeId(node), address);
+        }
+    }
+}
+
+impl Remote for NodeLines {
+    fn ask(&self, node: u64, question: Bytes, within: Duration) -> Answering {
+        self.ask_on(Lane::Entities, node, question, within)
+    }
+
+    fn tell(&self, node: u64, message: Bytes) {
+        let sent = self
+            .transport
+            .get()
+            .map(|transport| transport.send(NodeId(node), Lane::Entities, message));
+        if let Some(Err(error)) = sent {
+            // Its effect is still pending.
+            tracing::debug!(node, %error, "a message between entities was not sent");
+        }
+    }
+}
+
+/// Hears other nodes on behalf of the lines.
+pub struct Ears(pub Arc<NodeLines>);
+
+impl Handler for Ears {
+    fn message(&self, _: NodeId, _: Lane, payload: Bytes) {
+        if let Some(node) = self.0.node.get() {
+            node.told(&payload);
+        }
+    }
+
+    fn call(&self, _: NodeId, lane: Lane, question: Bytes, _: Instant) -> Handling {
+        let node = self.0.node.get().cloned();
+        Box::pin(async move {
+            let node = node.ok_or_else(|| "the node is starting".to_owned())?;
+            match lane {
+                Lane::Replicas | Lane::Snapshots => node.answer_replica(question).await,
+                Lane::Entities => node.answer(&question).await,
+            }
+        })
+    }
+}

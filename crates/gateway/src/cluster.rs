@@ -1,0 +1,107 @@
+//! The cluster as a node sees it, and reads that miss nothing that another node has acknowledged.
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use consign_orchestrator::GroupStatus;
+use serde::Serialize;
+
+use crate::answer::{self, Answered};
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+
+/// Paths below this show what entities are.
+const API: &str = "/v1/";
+/// The routes that say how this node stands, whatever the others do.
+const CLUSTER: &str = "/v1/cluster";
+/// Placing looks up by itself what it misses, and an order is not read before it is placed.
+const PLACING: [&str; 2] = ["/v1/orders", "/v1/orders/batch"];
+
+/// How a partition stands.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct PartitionBody {
+    /// Which.
+    partition: u16,
+    /// The node that leads it; null when nobody is known to.
+    leader: Option<u64>,
+    /// Counts elections.
+    term: u64,
+    /// Nodes that vote.
+    voters: Vec<u64>,
+    /// Nodes that only listen.
+    learners: Vec<u64>,
+    /// Entries in the log here.
+    last_index: u64,
+    /// Entries applied here.
+    applied_index: u64,
+}
+
+/// A node of the cluster.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct MemberBody {
+    /// Its number.
+    node: u64,
+    /// Where other nodes reach it.
+    address: String,
+}
+
+/// The cluster as a node sees it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ClusterBody {
+    /// The node that says so.
+    node: u64,
+    /// All nodes that it knows of.
+    members: Vec<MemberBody>,
+    /// All partitions.
+    partitions: Vec<PartitionBody>,
+}
+
+impl From<GroupStatus> for PartitionBody {
+    fn from(group: GroupStatus) -> PartitionBody {
+        PartitionBody {
+            partition: group.partition,
+            leader: group.leader,
+            term: group.term,
+            voters: group.voters,
+            learners: group.learners,
+            last_index: group.last_index,
+            applied_index: group.applied_index,
+        }
+    }
+}
+
+/// Who leads what, and how far this node's replicas are.
+#[utoipa::path(get, path = "/v1/cluster", tag = "operations", responses((status = 200, body = ClusterBody)))]
+pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
+    let (node, groups) = gateway.consign.replicas();
+    let mut members: Vec<MemberBody> = Vec::new();
+    for (node, address) in groups.iter().flat_map(|group| &group.members) {
+        if members.iter().all(|known| known.node != *node) {
+            members.push(MemberBody {
+                node: *node,
+                address: address.clone(),
+            });
+        }
+    }
+    members.sort_by_key(|member| member.node);
+    let body = ClusterBody {
+        node,
+        members,
+        partitions: groups.into_iter().map(PartitionBody::from).collect(),
+    };
+    answer::json(StatusCode::OK, &body)
+}
+
+/// Before a request looks at anything, this node hears all that was acknowledged anywhere: any node
+/// may be asked, and none shows a copy that is behind.
+pub async fn read_first(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let looks = path.starts_with(API)
+        && path != CLUSTER
+        && !(request.method() == Method::POST && PLACING.contains(&path));
+    if looks && let Err(error) = gateway.consign.read().await {
+        return Problem::from(error).into_response();
+    }
+    next.run(request).await
+}

@@ -1,0 +1,53 @@
+//! The journal as replicas of it agree on it: one Raft group for each partition, over one log.
+//!
+//! ```text
+//! append ─► waiting ─► one batch ─► Raft: this node's log and the other replicas' (a quorum)
+//!                         ▲              │ committed
+//!                         └─ next ◄──────┴─► applied: `Done` of who appended, else `Machine`
+//! ```
+//! In: entries of those who lead a partition. Out: the same entries, in the same order, on every
+//! replica. Each batch carries under which leader it was decided, and counts for nothing when it was
+//! committed under another: a deposed leader's writes are refused where they are applied (L4). One
+//! batch of a partition is in flight at a time and holds all that waited. A node alone is the same
+//! thing with one voter.
+//!
+//! Records are counted apart from Raft's entries: a batch holds many, and an election's none.
+
+mod batch;
+mod group;
+pub(crate) mod messages;
+mod positions;
+mod reads;
+mod replicas;
+mod snapshots;
+mod state_machine;
+mod store;
+mod wire;
+
+pub use batch::LeaderId;
+pub use messages::AnswerError;
+pub use replicas::{
+    GroupStatus, Machine, NextPart, Position, ReplicaOptions, Replicas, ReplicasError, Timing,
+    VisitRow,
+};
+pub use wire::{Alone, Answering, ReplicaWire, WireError};
+
+use batch::Batch;
+use state_machine::SnapshotData;
+
+openraft::declare_raft_types!(
+    /// What Raft is told about us.
+    pub(crate) Groups:
+        D = Batch,
+        R = (),
+        NodeId = u64,
+        Node = openraft::BasicNode,
+        Entry = openraft::Entry<Groups>,
+        SnapshotData = SnapshotData,
+        AsyncRuntime = openraft::TokioRuntime,
+);
+
+pub(crate) type LogId = openraft::LogId<u64>;
+pub(crate) type RaftEntry = openraft::Entry<Groups>;
+pub(crate) type StorageError = openraft::StorageError<u64>;
+pub(crate) type Membership = openraft::StoredMembership<u64, openraft::BasicNode>;

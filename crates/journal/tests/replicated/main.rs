@@ -1,0 +1,5 @@
+//! The replicated journal: one node, several in one process, fences, and what a restart finds.
+
+mod alone;
+mod three;
+mod world;
