@@ -1,6 +1,6 @@
 //! A commit's row, byte by byte. Everything that one commit made durable is one row under a
 //! node-wide rising key; all numbers are little-endian. A piece with index 0 is a note about its
-//! partition: `entity` says what ([`NoteKind`]), `expected` is its number.
+//! partition: `entity` says what (`NoteKind`), `expected` is its number.
 //!
 //! ```text
 //! row     = version u8 (1) | written_at i64 (µs since the epoch) | count u32 | piece × count | xxh3-64 of all before u64
