@@ -77,6 +77,11 @@ impl Remote for NodeLines {
         self.ask_on(Lane::Entities, node, question, within)
     }
 
+    fn is_reachable(&self, node: u64) -> bool {
+        let transport = self.transport.get();
+        transport.is_some_and(|it| it.is_connected(NodeId(node), Lane::Entities))
+    }
+
     fn tell(&self, node: u64, message: Bytes) {
         let sent = self
             .transport

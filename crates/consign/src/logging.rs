@@ -9,13 +9,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::exit::Failure;
 use crate::settings::{LogFormat, LogSettings};
 
-/// ractor opens two spans of level `info` for each actor, which lives for one order; so it is heard
-/// from `warn` on, unless the setting names it.
-fn with_quiet_actors(level: &str) -> String {
-    match level.contains("ractor") {
-        true => level.to_owned(),
-        false => format!("ractor=warn,{level}"),
-    }
+/// Libraries that are heard less, unless the setting names them. ractor opens two spans of level
+/// `info` for each actor, which lives for one order; openraft says for every heartbeat that a node
+/// is away, and the journal says once who leads.
+const QUIET: [(&str, &str); 2] = [("ractor", "warn"), ("openraft", "off")];
+
+fn with_quiet_libraries(level: &str) -> String {
+    let quiet = QUIET.iter().filter(|(name, _)| !level.contains(name));
+    let quiet = quiet.map(|(name, heard)| format!("{name}={heard},"));
+    quiet.chain([level.to_owned()]).collect()
 }
 
 /// Installs the process's log. `RUST_LOG` is not read: one setting decides, `log.level`.
@@ -23,7 +25,7 @@ fn with_quiet_actors(level: &str) -> String {
 /// # Errors
 /// When `log.level` is not a level or a list of `target=level`.
 pub(crate) fn install(settings: &LogSettings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(with_quiet_actors(&settings.level)).map_err(|error| {
+    let filter = EnvFilter::try_new(with_quiet_libraries(&settings.level)).map_err(|error| {
         Failure::usage(anyhow::anyhow!("log.level = {:?}: {error}", settings.level))
     })?;
     let registry = tracing_subscriber::registry().with(filter);

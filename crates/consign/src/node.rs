@@ -133,6 +133,8 @@ impl RunningNode {
     /// # Errors
     /// When the server had failed.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // Requests go on meanwhile: they are answered where their entities live by then.
+        self.consign.hand_over().await;
         // The server may have ended by itself; then nobody listens.
         let _ = self.stop.send(());
         let served = self.server.await;

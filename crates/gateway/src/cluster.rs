@@ -1,20 +1,25 @@
 //! The cluster as a node sees it, and reads that miss nothing that another node has acknowledged.
 
-use axum::extract::{Request, State};
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use consign_orchestrator::GroupStatus;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody};
+use crate::submission::Submission;
 
 /// Paths below this show what entities are.
 const API: &str = "/v1/";
 /// The routes that say how this node stands, whatever the others do.
 const CLUSTER: &str = "/v1/cluster";
+/// How long a change of the cluster goes on in one request.
+const CHANGE_WITHIN: Duration = Duration::from_secs(20);
 /// Placing looks up by itself what it misses, and an order is not read before it is placed.
 const PLACING: [&str; 2] = ["/v1/orders", "/v1/orders/batch"];
 
@@ -93,12 +98,89 @@ pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
     answer::json(StatusCode::OK, &body)
 }
 
+/// A node that is to be taken in.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinDto {
+    /// Its number.
+    node: u64,
+    /// Where other nodes reach it, `host:port`.
+    address: String,
+}
+
+/// Who is to lead what.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeadDto {
+    /// The partition.
+    partition: u16,
+    /// The node.
+    node: u64,
+}
+
+/// How far a change of the cluster has come.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ChangeBody {
+    /// Partitions in which it is not done yet: ask again.
+    partitions_left: usize,
+}
+
+fn changed(partitions_left: usize) -> Answered {
+    let status = match partitions_left {
+        0 => StatusCode::OK,
+        _ => StatusCode::ACCEPTED,
+    };
+    answer::json(status, &ChangeBody { partitions_left })
+}
+
+/// Takes a node in, or goes on doing so; 202 means that it is not in everywhere yet: ask again.
+#[utoipa::path(post, path = "/v1/cluster/members", tag = "operations", request_body = JoinDto, responses(
+    (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn join(
+    State(gateway): State<Gateway>,
+    Submission { body, .. }: Submission<JoinDto>,
+) -> Answered {
+    if body.node == 0 || body.address.rsplit_once(':').is_none() {
+        let detail = "`node` is a number from 1, `address` is \"host:port\"";
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "validation_failed",
+            detail,
+        ));
+    }
+    let consign = &gateway.consign;
+    changed(consign.cluster_join(body.node, &body.address, CHANGE_WITHIN).await?)
+}
+
+/// Takes a node out, dead or alive, or goes on doing so; one that runs gives its leads away first.
+#[utoipa::path(delete, path = "/v1/cluster/members/{node}", tag = "operations",
+    params(("node" = u64, Path)), responses(
+    (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Answered {
+    changed(gateway.consign.cluster_leave(node, CHANGE_WITHIN).await?)
+}
+
+/// Has a node lead a partition.
+#[utoipa::path(post, path = "/v1/cluster/leaders", tag = "operations", request_body = LeadDto, responses(
+    (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn lead(
+    State(gateway): State<Gateway>,
+    Submission { body, .. }: Submission<LeadDto>,
+) -> Answered {
+    let consign = &gateway.consign;
+    let leads = consign.cluster_lead(body.partition, body.node, CHANGE_WITHIN).await?;
+    changed(usize::from(!leads))
+}
+
 /// Before a request looks at anything, this node hears all that was acknowledged anywhere: any node
 /// may be asked, and none shows a copy that is behind.
 pub async fn read_first(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let looks = path.starts_with(API)
-        && path != CLUSTER
+        && !path.starts_with(CLUSTER)
         && !(request.method() == Method::POST && PLACING.contains(&path));
     if looks && let Err(error) = gateway.consign.read().await {
         return Problem::from(error).into_response();

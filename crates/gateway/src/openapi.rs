@@ -88,6 +88,9 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(cluster::cluster))
+        .routes(routes!(cluster::join))
+        .routes(routes!(cluster::leave))
+        .routes(routes!(cluster::lead))
         .routes(routes!(operations::metrics))
 }
 

@@ -65,6 +65,11 @@ impl From<ServiceError> for Problem {
                 format!("the outcome is not known ({reason}); send the request again with the same `Idempotency-Key`"),
             )
             .retry_after(OUTCOME_RETRY_MS),
+            ServiceError::ClusterRefused { reason } => Problem::new(
+                StatusCode::CONFLICT,
+                "cluster_refused",
+                format!("{reason}; GET /v1/cluster shows how it stands"),
+            ),
             ServiceError::Unreachable { reason } => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "cluster_unreachable",

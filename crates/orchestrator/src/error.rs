@@ -84,6 +84,12 @@ pub enum ServiceError {
         /// Why.
         reason: CompactString,
     },
+    /// The cluster cannot take that shape.
+    #[error("the cluster cannot do that: {reason}")]
+    ClusterRefused {
+        /// Why.
+        reason: CompactString,
+    },
     /// The node has stopped serving (e.g. its disk failed).
     #[error("the node has stopped serving: {reason}")]
     Stopped {

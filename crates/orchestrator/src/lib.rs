@@ -6,6 +6,7 @@
 
 mod behaviour;
 mod catalogue;
+mod cluster;
 mod error;
 mod events;
 mod external;

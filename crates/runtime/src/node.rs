@@ -306,7 +306,10 @@ impl Node {
         question: Vec<u8>,
         within: Duration,
     ) -> Option<Result<Bytes, WireError>> {
-        let leader = self.0.leader_elsewhere(partition)?;
+        if self.0.leads(partition) {
+            return None;
+        }
+        let leader = self.0.way_to(partition)?;
         let remote = self.0.remote.as_ref()?;
         let parcel = Parcel::Service(ByteBuf::from(question));
         let bytes = codec::encode(&parcel).ok()?;
@@ -340,6 +343,50 @@ impl Node {
             Some(stores) => stores.log.read(within).await,
             None => Err(ReplicasError::NotRunning),
         }
+    }
+
+    /// Gives all that this node leads to other nodes; their entities move there.
+    pub async fn hand_over(&self) {
+        if let Some(stores) = self.0.stores().filter(|_| !self.is_alone()) {
+            stores.log.hand_over().await;
+        }
+    }
+
+    /// Takes a node into the cluster, or goes on doing so; gives the partitions that are left.
+    ///
+    /// # Errors
+    /// When a partition's leader refuses.
+    pub async fn join(
+        &self,
+        node: u64,
+        address: &str,
+        within: Duration,
+    ) -> Result<usize, ReplicasError> {
+        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
+        stores.log.join(node, address, within).await
+    }
+
+    /// Takes a node out of the cluster, or goes on doing so; gives the partitions that are left.
+    ///
+    /// # Errors
+    /// When a partition's leader refuses.
+    pub async fn leave(&self, node: u64, within: Duration) -> Result<usize, ReplicasError> {
+        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
+        stores.log.leave(node, within).await
+    }
+
+    /// Has a node lead a partition; says whether it does.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn transfer(
+        &self,
+        partition: PartitionId,
+        to: u64,
+        within: Duration,
+    ) -> Result<bool, ReplicasError> {
+        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
+        stores.log.transfer(partition, to, within).await
     }
 
     /// This node's number, and how all partitions stand.

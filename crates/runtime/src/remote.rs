@@ -32,6 +32,8 @@ use crate::types::{AskError, Asked, Call, CommandKey, EntityRef, Peer, Wait};
 
 /// How long until a question is put again whose entity has moved.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(30);
+/// How often what concerns an entity is passed on by nodes that do not have it.
+const PASSED_ON_MAX: u8 = 2;
 /// How much longer than its asker an answer may take on its way.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
@@ -39,6 +41,8 @@ const ON_ITS_WAY: Duration = Duration::from_millis(500);
 pub trait Remote: Send + Sync + 'static {
     /// Asks a node and waits for its answer.
     fn ask(&self, node: u64, question: Bytes, within: Duration) -> Answering;
+    /// Whether there is a connection to a node.
+    fn is_reachable(&self, node: u64) -> bool;
     /// Sends a message, or drops it: never waits.
     fn tell(&self, node: u64, message: Bytes);
 }
@@ -54,17 +58,21 @@ pub(crate) enum Parcel {
     Service(ByteBuf),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ToldOf {
     pub(crate) kind: u8,
+    /// How often it was passed on.
+    passed_on: u8,
     id: CompactString,
     command: ByteBuf,
     from: Option<ByteBuf>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AskOf {
     pub(crate) kind: u8,
+    /// How often it was passed on.
+    passed_on: u8,
     id: CompactString,
     command: ByteBuf,
     by: CompactString,
@@ -171,7 +179,7 @@ impl<E: Entity> Host<E> {
                 let (id, command) = (id.clone(), command.clone());
                 self.ask_here(id, command, call.clone(), claims).await
             } else {
-                match node.leader_elsewhere(partition) {
+                match node.way_to(partition) {
                     Some(leader) => self.ask_there(leader, &id, &command, &call, claims).await,
                     None => Err(AskError::Moved),
                 }
@@ -202,6 +210,7 @@ impl<E: Entity> Host<E> {
         };
         let parcel = Parcel::Ask(AskOf {
             kind: E::KIND_CODE,
+            passed_on: 0,
             id: id.to_compact_string(),
             command: encoded(command)?,
             by: call.by.clone(),
@@ -273,22 +282,25 @@ impl<E: Entity> HostInner<E> {
     /// Sends a message to where the entity lives. One that does not arrive is sent again.
     pub(crate) fn tell_there(&self, id: &E::Id, command: &E::Command, from: &Peer) {
         let entity = EntityRef::of::<E>(id);
-        let leader = self.node.leader_elsewhere(self.partition(&entity));
-        let (Some(remote), Some(leader)) = (&self.node.remote, leader) else {
-            return self.metrics.dropped.increment(1);
-        };
         let Ok(command) = codec::encode(command) else {
             return self.metrics.dropped.increment(1);
         };
-        let parcel = Parcel::Tell(ToldOf {
+        let told = ToldOf {
             kind: E::KIND_CODE,
+            passed_on: 0,
             id: id.to_compact_string(),
             command: ByteBuf::from(command),
             from: from.encoded().map(ByteBuf::from),
-        });
-        match codec::encode(&parcel) {
-            Ok(bytes) => remote.tell(leader, Bytes::from(bytes)),
-            Err(_) => self.metrics.dropped.increment(1),
+        };
+        self.pass_on(self.partition(&entity), told);
+    }
+
+    /// Sends a message one step on its way.
+    fn pass_on(&self, partition: PartitionId, told: ToldOf) {
+        let (remote, next) = (&self.node.remote, self.node.way_to(partition));
+        match (remote, next, codec::encode(&Parcel::Tell(told))) {
+            (Some(remote), Some(next), Ok(bytes)) => remote.tell(next, Bytes::from(bytes)),
+            _ => self.metrics.dropped.increment(1),
         }
     }
 
@@ -303,15 +315,40 @@ impl<E: Entity> HostInner<E> {
             tracing::warn!(kind = E::KIND, entity = %told.id, "a message of another node cannot be understood");
             return;
         };
-        // It is not passed on: who sent it learns who leads, and sends again.
         if self.lives_here(&id) {
-            self.tell(&id, command, peer);
+            return self.tell(&id, command, peer);
         }
+        let partition = self.partition(&EntityRef::of::<E>(&id));
+        if told.passed_on < PASSED_ON_MAX {
+            let passed_on = told.passed_on + 1;
+            self.pass_on(partition, ToldOf { passed_on, ..told });
+        }
+    }
+
+    /// Passes a question on, and its answer back.
+    async fn ask_further(&self, id: &E::Id, asked: &AskOf) -> Option<Bytes> {
+        if asked.passed_on >= PASSED_ON_MAX {
+            return None;
+        }
+        let next = self.node.way_to(self.partition(&EntityRef::of::<E>(id)))?;
+        let parcel = Parcel::Ask(AskOf {
+            passed_on: asked.passed_on + 1,
+            ..asked.clone()
+        });
+        let question = Bytes::from(codec::encode(&parcel).ok()?);
+        let within = Duration::from_millis(asked.settle_timeout_ms) + ON_ITS_WAY;
+        self.node.remote.as_ref()?.ask(next, question, within).await.ok()
     }
 
     /// Answers a question of another node.
     pub(crate) fn asked(self: std::sync::Arc<Self>, asked: AskOf) -> Bytesing {
         Box::pin(async move {
+            let elsewhere = asked.id.parse().ok().filter(|id: &E::Id| !self.lives_here(id));
+            if let Some(id) = elsewhere
+                && let Some(answer) = self.ask_further(&id, &asked).await
+            {
+                return answer;
+            }
             let answer = Host(self).answer(asked).await;
             codec::encode(&answer).map(Bytes::from).unwrap_or_default()
         })

@@ -181,11 +181,12 @@ impl NodeInner {
         self.remote.is_none()
     }
 
-    /// The other node that leads a partition, as far as is known.
-    pub(crate) fn leader_elsewhere(&self, partition: PartitionId) -> Option<u64> {
-        let stores = self.stores()?;
-        let leader = stores.log.leader(partition)?;
-        (leader != stores.log.node()).then_some(leader)
+    /// Another node that leads a partition, or knows who does: the first that can be reached. Who is
+    /// no replica of it does not learn who leads it.
+    pub(crate) fn way_to(&self, partition: PartitionId) -> Option<u64> {
+        let (remote, stores) = (self.remote.as_ref()?, self.stores()?);
+        let others = stores.log.whom_to_ask(partition);
+        others.into_iter().find(|node| remote.is_reachable(*node))
     }
 
     /// Under whom records of a partition may be written here.

@@ -125,6 +125,8 @@ pub struct SimulateReport {
     pub orders_per_s: f64,
     /// Latencies of answered orders.
     pub latency_ms: Latency,
+    /// The longest time in which no order was answered with an outcome, ms, to 10 ms.
+    pub longest_gap_ms: u64,
     /// Units promised beyond what there was, recounted from answers and inventory.
     pub oversold_units: u64,
     /// The server's CPU time per order with an outcome; `None` if it does not show it.
@@ -210,6 +212,7 @@ fn report(
             p999: at(0.999),
             max: tally.latency.max() as f64 / 1_000.0,
         },
+        longest_gap_ms: tally.longest_gap_ms(),
         oversold_units,
         server_cpu_us_per_order: cpu.map(per_order),
     }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod certs;
+mod cluster;
 mod demo;
 mod import;
 mod node_options;
@@ -44,6 +45,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Certs(certs::Certs),
+    Cluster(cluster::Cluster),
 }
 
 impl Cli {
@@ -61,6 +63,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Certs(certs) => certs.run(),
+            Command::Cluster(cluster) => cluster.run(),
         }
     }
 }

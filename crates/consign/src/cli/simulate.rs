@@ -186,6 +186,7 @@ fn print_report(report: &SimulateReport) {
         "in               {:>12.1} s, {:.0} orders/s",
         report.duration_s, report.orders_per_s
     );
+    println!("longest gap ms   {:>12}", report.longest_gap_ms);
     println!(
         "latency ms       p50 {:.2}, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.1}",
         latency.p50, latency.p90, latency.p99, latency.p999, latency.max

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::{Raft, ServerState};
@@ -52,6 +52,8 @@ pub(crate) struct Group {
     work: Notify,
     in_flight: Mutex<Option<InFlight>>,
     tickets: AtomicU64,
+    /// Set while the lead is being moved: nothing more is decided here.
+    sealed: AtomicBool,
     /// Who may append here: this node, once its own first entry in its term is applied.
     lead: Mutex<Option<LeaderId>>,
     pub(crate) applied: Mutex<Position>,
@@ -77,6 +79,7 @@ impl Group {
             in_flight: Mutex::default(),
             // Batches of an earlier run of this process must not pass for ours.
             tickets: AtomicU64::new(rand::random::<u64>() >> 1),
+            sealed: AtomicBool::new(false),
             lead: Mutex::default(),
             committed: AtomicU64::new(applied.records),
             applied_entry: watch::Sender::new(applied.entry()),
@@ -96,6 +99,14 @@ impl Group {
     /// Under whom this node may append.
     pub(crate) fn lead(&self) -> Option<LeaderId> {
         *self.lead.lock()
+    }
+
+    /// Gives the lead up at once, and does not take it again before it is unsealed.
+    pub(crate) fn seal(&self, sealed: bool) {
+        self.sealed.store(sealed, Ordering::SeqCst);
+        if sealed && let Some(lead) = self.lead() {
+            self.give_up(lead);
+        }
     }
 
     fn deposed(&self) -> AppendError {
@@ -192,7 +203,8 @@ impl Group {
                 let metrics = metrics.borrow_and_update();
                 let leads = metrics.state == ServerState::Leader && metrics.vote.is_committed();
                 let leader = metrics.vote.leader_id();
-                (leads && quorum).then_some(LeaderId {
+                let sealed = self.sealed.load(Ordering::SeqCst);
+                (leads && quorum && !sealed).then_some(LeaderId {
                     term: leader.term,
                     node: leader.node_id,
                 })
@@ -220,6 +232,9 @@ impl Group {
     async fn take_over(&self, raft: &Raft<Groups>, lead: LeaderId) {
         let first = self.propose_batch(raft, lead, &[], Vec::new()).await;
         if first.is_err() {
+            return;
+        }
+        if self.sealed.load(Ordering::SeqCst) {
             return;
         }
         tracing::info!(partition = %self.partition, %lead, "leads");

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::Groups;
 use super::group::Group;
 use super::replicas::Position;
+use super::moves::Change;
 use super::snapshots::PartRows;
 use super::wire::{ReplicaWire, WireError};
 
@@ -44,6 +45,8 @@ pub(crate) enum Question {
     Snapshot(Box<SnapshotPart>),
     /// Campaign for this partition: its leader leaves.
     Elect(u16),
+    /// Take the next step of a change, if you lead this partition.
+    Change(u16, Change),
 }
 
 /// A part of a snapshot on its way.
@@ -69,6 +72,8 @@ pub(crate) enum Answer {
     /// By partition asked for; none of those that this node does not lead.
     ReadIndexes(Vec<Option<u64>>),
     Snapshot(Option<SnapshotResponse<u64>>),
+    /// Whether nothing is left to do, or why it cannot be done.
+    Changed(Result<bool, String>),
     Done,
 }
 

@@ -16,6 +16,7 @@
 mod batch;
 mod group;
 pub(crate) mod messages;
+mod moves;
 mod positions;
 mod reads;
 mod replicas;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::raft::SnapshotResponse;
-use openraft::{BasicNode, EntryPayload, Raft, ServerState, SnapshotPolicy};
+use openraft::{BasicNode, EntryPayload, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -212,10 +212,15 @@ pub enum ReplicasError {
     NotRunning,
 }
 
+/// The longest time until a follower that hears nothing campaigns, from the shortest.
+fn longest_election(shortest: Duration) -> Duration {
+    shortest + (shortest / 4).max(Duration::from_millis(1))
+}
+
 /// What runs once started.
-struct Running {
-    groups: Vec<Arc<Group>>,
-    rafts: Vec<Raft<Groups>>,
+pub(crate) struct Running {
+    pub(crate) groups: Vec<Arc<Group>>,
+    pub(crate) rafts: Vec<Raft<Groups>>,
     runtime: Handle,
 }
 
@@ -277,7 +282,7 @@ impl Replicas {
     ///
     /// # Errors
     /// When the log is not one that Raft can go on with.
-    pub async fn start(&self, machine: Arc<dyn Machine>) -> Result<(), ReplicasError> {
+    pub async fn start(self: &Arc<Self>, machine: Arc<dyn Machine>) -> Result<(), ReplicasError> {
         let mut running = Running {
             groups: Vec::new(),
             rafts: Vec::new(),
@@ -315,6 +320,10 @@ impl Replicas {
                 .lock()
                 .extend([proposing.abort_handle(), watching.abort_handle()]);
         }
+        if !self.is_alone() {
+            let balancing = tokio::spawn(Arc::clone(self).keep_balance());
+            self.tasks.lock().push(balancing.abort_handle());
+        }
         Ok(())
     }
 
@@ -342,7 +351,7 @@ impl Replicas {
             heartbeat_interval: millis(timing.heartbeat),
             election_timeout_min: election,
             // A follower gives a leader up after the longest timeout and one that it draws.
-            election_timeout_max: election + election.div_ceil(4).max(1),
+            election_timeout_max: millis(longest_election(timing.election)),
             install_snapshot_timeout: 10_000,
             // Checkpoints decide when there is a snapshot, and what may go then.
             snapshot_policy: SnapshotPolicy::Never,
@@ -377,8 +386,21 @@ impl Replicas {
             .map_err(|error| failed(&error))
     }
 
-    fn running(&self) -> Result<&Running, ReplicasError> {
+    pub(crate) fn running(&self) -> Result<&Running, ReplicasError> {
         self.running.get().ok_or(ReplicasError::NotRunning)
+    }
+
+    pub(crate) fn wire(&self) -> &dyn ReplicaWire {
+        &*self.options.wire
+    }
+
+    pub(crate) fn partitions(&self) -> u16 {
+        self.journal.partitions()
+    }
+
+    /// How long followers of a leader refuse any other.
+    pub(crate) fn lease(&self) -> Duration {
+        longest_election(self.options.timing.election)
     }
 
     fn group(&self, PartitionId(partition): PartitionId) -> Option<&Arc<Group>> {
@@ -473,6 +495,21 @@ impl Replicas {
     pub fn leader(&self, PartitionId(partition): PartitionId) -> Option<u64> {
         let raft = self.running.get()?.rafts.get(usize::from(partition))?;
         raft.metrics().borrow().current_leader
+    }
+
+    /// Whom to ask about a partition that is not led here: who leads it as far as is known, then
+    /// others that have it.
+    #[must_use]
+    pub fn whom_to_ask(&self, PartitionId(partition): PartitionId) -> Vec<u64> {
+        let raft = self.running.get().and_then(|it| it.rafts.get(usize::from(partition)));
+        let Some(raft) = raft else { return Vec::new() };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow();
+        let leader = metrics.current_leader;
+        let members = metrics.membership_config.membership().nodes().map(|(node, _)| *node);
+        let others = members.filter(|node| Some(*node) != leader);
+        let all = leader.into_iter().chain(others);
+        all.filter(|node| *node != self.options.node).collect()
     }
 
     /// How all groups stand.
@@ -662,11 +699,13 @@ impl Replicas {
     /// Of those partitions that this node leads: confirmed by a quorum.
     async fn own_read_indexes(&self, partitions: &[u16]) -> Vec<Option<u64>> {
         let index = |partition: &u16| {
+            // Who is giving the lead away asks nobody: that would make its lease longer.
+            let leads = self.lead(PartitionId(*partition)).is_some();
             let raft = self
                 .running
                 .get()
+                .filter(|_| leads)
                 .and_then(|running| running.rafts.get(usize::from(*partition)))
-                .filter(|raft| raft.metrics().borrow().state == ServerState::Leader)
                 .cloned();
             async move {
                 let (read, _) = raft?.get_read_log_id().await.ok()?;
@@ -703,6 +742,9 @@ impl Replicas {
                 let elected = raft(partition)?.trigger().elect().await;
                 elected.map_err(|error| raft_error(&error))?;
                 Answer::Done
+            }
+            Question::Change(partition, change) => {
+                Answer::Changed(self.take_step(partition, &change).await)
             }
             Question::Snapshot(part) => Answer::Snapshot(self.take_snapshot_part(*part).await?),
         };

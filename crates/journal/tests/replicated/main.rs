@@ -1,5 +1,6 @@
 //! The replicated journal: one node, several in one process, fences, and what a restart finds.
 
 mod alone;
+mod shape;
 mod three;
 mod world;

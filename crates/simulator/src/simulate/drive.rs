@@ -1,6 +1,6 @@
 //! Sends the orders, in a closed loop or at a rate, and tallies the answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,12 +19,17 @@ use crate::http::{Client, ClientError, encoded};
 const SAMPLES_MAX: usize = 5;
 /// Latencies up to a minute, in microseconds, to three digits.
 const LATENCY_MAX_US: u64 = 60_000_000;
+/// What gaps between answers are measured in.
+const GAP_RESOLUTION_MS: u128 = 10;
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the answers were.
 #[derive(Debug)]
 pub(super) struct Tally {
+    start: Instant,
+    /// Hundredths of a second since the start in which an order was answered.
+    answered: BTreeSet<u32>,
     pub(super) sent: u64,
     pub(super) allocated: u64,
     pub(super) backordered: u64,
@@ -39,8 +44,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn new() -> Tally {
+    fn since(start: Instant) -> Tally {
         Tally {
+            start,
+            answered: BTreeSet::new(),
             sent: 0,
             allocated: 0,
             backordered: 0,
@@ -55,6 +62,7 @@ impl Tally {
     }
 
     fn merge(&mut self, other: Tally) {
+        self.answered.extend(other.answered);
         self.sent += other.sent;
         self.allocated += other.allocated;
         self.backordered += other.backordered;
@@ -99,6 +107,15 @@ impl Tally {
     fn time(&mut self, since: Instant) {
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(LATENCY_MAX_US);
         self.latency.saturating_record(micros);
+        let at = self.start.elapsed().as_millis() / GAP_RESOLUTION_MS;
+        self.answered.insert(u32::try_from(at).unwrap_or(u32::MAX));
+    }
+
+    /// The longest time in which no order was answered, ms, to the resolution.
+    pub(super) fn longest_gap_ms(&self) -> u64 {
+        let pairs = self.answered.iter().zip(self.answered.iter().skip(1));
+        let slots = pairs.map(|(earlier, later)| later - earlier).max();
+        u64::from(slots.unwrap_or(0)) * GAP_RESOLUTION_MS as u64
     }
 
     fn count_placed(&mut self, order: OrderAnswer<'_>, since: Instant) {
@@ -198,7 +215,7 @@ pub(super) async fn drive(
             }
         });
     }
-    let mut tally = Tally::new();
+    let mut tally = Tally::since(pace.start);
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
         tokio::select! {
@@ -217,7 +234,7 @@ pub(super) async fn drive(
 }
 
 async fn singles(client: &Client, workload: &Workload, pace: &Pace, complete: bool) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::since(pace.start);
     while let Some(range) = pace.take(1) {
         let order = workload.order(range.start);
         let since = pace.due(range.start).await;
@@ -280,7 +297,7 @@ async fn fulfil(client: &Client, order: &Value) -> Result<(), ClientError> {
 }
 
 async fn batches(client: &Client, workload: &Workload, pace: &Pace) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::since(pace.start);
     while let Some(range) = pace.take(BATCH_ORDERS as u64) {
         let since = pace.due(range.start).await;
         let count = range.end - range.start;

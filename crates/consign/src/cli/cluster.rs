@@ -1,0 +1,181 @@
+//! `consign cluster`: how a cluster stands, and its shape.
+
+use std::collections::BTreeMap;
+
+use consign_simulator::Client;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cli::node_options;
+use crate::exit::Failure;
+
+/// How often a change that takes long is asked for again.
+const ASKED_MAX: u32 = 60;
+
+/// Shows a cluster, and changes its shape while traffic flows.
+///
+/// Any node may be asked. A change is made partition by partition and can be asked for again at any
+/// time: what is done already is found done. A new node is started first, with the numbers and
+/// addresses of all nodes and its own in its configuration, then joined; one that goes is drained
+/// first, then stopped. A dead one is removed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  consign cluster --target http://127.0.0.1:8080 status
+  consign cluster --target http://127.0.0.1:8080 join 4 10.0.0.4:9080
+  consign cluster --target http://127.0.0.1:8080 drain 2
+  consign cluster --target http://127.0.0.1:8080 transfer-leader 0 3")]
+pub(crate) struct Cluster {
+    /// A node: http://host:port.
+    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Who leads what, and how far that node's replicas are.
+    Status,
+    /// Takes a node in that runs and waits for it.
+    Join {
+        /// Its number.
+        node: u64,
+        /// Where other nodes reach it, host:port.
+        address: String,
+    },
+    /// Takes a node out that runs: it gives its leads away, then its replicas.
+    Drain {
+        /// Its number.
+        node: u64,
+    },
+    /// Takes a node out that is dead and does not come back.
+    Remove {
+        /// Its number.
+        node: u64,
+    },
+    /// Gives each partition to the node whose turn it is, now instead of in a few seconds.
+    Rebalance,
+    /// Has a node lead a partition. The even spread takes it back after a while.
+    TransferLeader {
+        /// The partition.
+        partition: u16,
+        /// The node.
+        node: u64,
+    },
+}
+
+impl Cluster {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        node_options::runtime(1)?.block_on(self.act())
+    }
+
+    async fn act(&self) -> Result<(), Failure> {
+        let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
+        match &self.action {
+            Action::Status => {}
+            Action::Join { node, address } => {
+                let body = json!({ "node": node, "address": address });
+                self.change(&client, Method::POST, "/v1/cluster/members", Some(body))
+                    .await?;
+            }
+            Action::Drain { node } | Action::Remove { node } => {
+                let path = format!("/v1/cluster/members/{node}");
+                self.change(&client, Method::DELETE, &path, None).await?;
+            }
+            Action::Rebalance => self.rebalance(&client).await?,
+            Action::TransferLeader { partition, node } => {
+                let body = json!({ "partition": partition, "node": node });
+                self.change(&client, Method::POST, "/v1/cluster/leaders", Some(body))
+                    .await?;
+            }
+        }
+        let status = client.get("/v1/cluster").await;
+        let status = status.map_err(anyhow::Error::from)?;
+        if self.json {
+            println!("{status}");
+        } else {
+            print_status(&status);
+        }
+        Ok(())
+    }
+
+    /// Asks for a change until it is done everywhere.
+    async fn change(
+        &self,
+        client: &Client,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(), Failure> {
+        for _ in 0..ASKED_MAX {
+            let answer = client.call(method.clone(), path, None, body.as_ref()).await;
+            let answer = answer.map_err(anyhow::Error::from)?;
+            let said = answer.json();
+            if !answer.status.is_success() {
+                let detail = said["detail"].as_str().unwrap_or("it refuses").to_owned();
+                return Err(anyhow::anyhow!("{}: {detail}", answer.status).into());
+            }
+            match said["partitions_left"].as_u64() {
+                Some(0) | None => return Ok(()),
+                Some(left) if !self.json => println!("{left} partitions are left"),
+                Some(_) => {}
+            }
+        }
+        Err(anyhow::anyhow!("not done everywhere yet; ask again").into())
+    }
+
+    async fn rebalance(&self, client: &Client) -> Result<(), Failure> {
+        let status = client.get("/v1/cluster").await;
+        let status = status.map_err(anyhow::Error::from)?;
+        for partition in status["partitions"].as_array().into_iter().flatten() {
+            let number = partition["partition"].as_u64().unwrap_or_default();
+            let mut voters: Vec<u64> = numbers(&partition["voters"]);
+            voters.sort_unstable();
+            let nth = usize::try_from(number).unwrap_or_default() % voters.len().max(1);
+            let Some(turn) = voters.get(nth) else { continue };
+            if partition["leader"].as_u64() != Some(*turn) {
+                let body = json!({ "partition": number, "node": turn });
+                self.change(client, Method::POST, "/v1/cluster/leaders", Some(body))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn numbers(list: &Value) -> Vec<u64> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_u64).collect()
+}
+
+fn print_status(status: &Value) {
+    let mut leads: BTreeMap<u64, usize> = BTreeMap::new();
+    println!("partition  leader  term  voters        entries  applied here");
+    for partition in status["partitions"].as_array().into_iter().flatten() {
+        let leader = partition["leader"].as_u64();
+        if let Some(leader) = leader {
+            *leads.entry(leader).or_default() += 1;
+        }
+        let voters: Vec<String> = numbers(&partition["voters"]).iter().map(u64::to_string).collect();
+        println!(
+            "{:>9}  {:>6}  {:>4}  {:<12}  {:>7}  {:>12}",
+            partition["partition"],
+            leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string()),
+            partition["term"],
+            voters.join(", "),
+            partition["last_index"],
+            partition["applied_index"],
+        );
+    }
+    println!();
+    for member in status["members"].as_array().into_iter().flatten() {
+        let node = member["node"].as_u64().unwrap_or_default();
+        let address = member["address"].as_str().unwrap_or_default();
+        let count = leads.get(&node).copied().unwrap_or_default();
+        println!("node {node} at {address} leads {count}");
+    }
+}
