@@ -150,7 +150,11 @@ pub async fn join(
         ));
     }
     let consign = &gateway.consign;
-    changed(consign.cluster_join(body.node, &body.address, CHANGE_WITHIN).await?)
+    changed(
+        consign
+            .cluster_join(body.node, &body.address, CHANGE_WITHIN)
+            .await?,
+    )
 }
 
 /// Takes a node out, dead or alive, or goes on doing so; one that runs gives its leads away first.
@@ -171,7 +175,9 @@ pub async fn lead(
     Submission { body, .. }: Submission<LeadDto>,
 ) -> Answered {
     let consign = &gateway.consign;
-    let leads = consign.cluster_lead(body.partition, body.node, CHANGE_WITHIN).await?;
+    let leads = consign
+        .cluster_lead(body.partition, body.node, CHANGE_WITHIN)
+        .await?;
     changed(usize::from(!leads))
 }
 

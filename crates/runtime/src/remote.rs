@@ -337,13 +337,22 @@ impl<E: Entity> HostInner<E> {
         });
         let question = Bytes::from(codec::encode(&parcel).ok()?);
         let within = Duration::from_millis(asked.settle_timeout_ms) + ON_ITS_WAY;
-        self.node.remote.as_ref()?.ask(next, question, within).await.ok()
+        self.node
+            .remote
+            .as_ref()?
+            .ask(next, question, within)
+            .await
+            .ok()
     }
 
     /// Answers a question of another node.
     pub(crate) fn asked(self: std::sync::Arc<Self>, asked: AskOf) -> Bytesing {
         Box::pin(async move {
-            let elsewhere = asked.id.parse().ok().filter(|id: &E::Id| !self.lives_here(id));
+            let elsewhere = asked
+                .id
+                .parse()
+                .ok()
+                .filter(|id: &E::Id| !self.lives_here(id));
             if let Some(id) = elsewhere
                 && let Some(answer) = self.ask_further(&id, &asked).await
             {

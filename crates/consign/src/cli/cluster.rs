@@ -27,7 +27,12 @@ Examples:
   consign cluster --target http://127.0.0.1:8080 transfer-leader 0 3")]
 pub(crate) struct Cluster {
     /// A node: http://host:port.
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "URL",
+        global = true,
+        default_value = "http://127.0.0.1:8080"
+    )]
     target: String,
     /// Print JSON.
     #[arg(long, global = true)]
@@ -136,7 +141,9 @@ impl Cluster {
             let mut voters: Vec<u64> = numbers(&partition["voters"]);
             voters.sort_unstable();
             let nth = usize::try_from(number).unwrap_or_default() % voters.len().max(1);
-            let Some(turn) = voters.get(nth) else { continue };
+            let Some(turn) = voters.get(nth) else {
+                continue;
+            };
             if partition["leader"].as_u64() != Some(*turn) {
                 let body = json!({ "partition": number, "node": turn });
                 self.change(client, Method::POST, "/v1/cluster/leaders", Some(body))
@@ -160,7 +167,10 @@ fn print_status(status: &Value) {
         if let Some(leader) = leader {
             *leads.entry(leader).or_default() += 1;
         }
-        let voters: Vec<String> = numbers(&partition["voters"]).iter().map(u64::to_string).collect();
+        let voters: Vec<String> = numbers(&partition["voters"])
+            .iter()
+            .map(u64::to_string)
+            .collect();
         println!(
             "{:>9}  {:>6}  {:>4}  {:<12}  {:>7}  {:>12}",
             partition["partition"],

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use super::Groups;
 use super::group::Group;
-use super::replicas::Position;
 use super::moves::Change;
+use super::replicas::Position;
 use super::snapshots::PartRows;
 use super::wire::{ReplicaWire, WireError};
 

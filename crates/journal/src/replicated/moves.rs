@@ -63,7 +63,8 @@ impl Replicas {
         address: &str,
         within: Duration,
     ) -> Result<usize, ReplicasError> {
-        self.change_all(&Change::Join(node, address.to_owned()), within).await
+        self.change_all(&Change::Join(node, address.to_owned()), within)
+            .await
     }
 
     /// Takes a node out, or goes on doing so: one that runs gives its leads away first. Gives the
@@ -188,7 +189,12 @@ impl Replicas {
         let (Some(group), Some(raft)) = (running.groups.get(at), running.rafts.get(at)) else {
             return Err(format!("there is no partition {partition}"));
         };
-        let membership = raft.metrics().borrow().membership_config.membership().clone();
+        let membership = raft
+            .metrics()
+            .borrow()
+            .membership_config
+            .membership()
+            .clone();
         let votes = |node: u64| membership.voter_ids().any(|voter| voter == node);
         let listens = |node: u64| membership.learner_ids().any(|learner| learner == node);
         let changed = match change {
@@ -320,5 +326,8 @@ fn keeping_up(raft: &Raft<Groups>) -> Vec<u64> {
         let voters = metrics.membership_config.membership().voter_ids();
         voters.filter(|voter| *voter != metrics.id).collect()
     };
-    others.into_iter().filter(|other| keeps_up(raft, *other)).collect()
+    others
+        .into_iter()
+        .filter(|other| keeps_up(raft, *other))
+        .collect()
 }

@@ -501,12 +501,19 @@ impl Replicas {
     /// others that have it.
     #[must_use]
     pub fn whom_to_ask(&self, PartitionId(partition): PartitionId) -> Vec<u64> {
-        let raft = self.running.get().and_then(|it| it.rafts.get(usize::from(partition)));
+        let raft = self
+            .running
+            .get()
+            .and_then(|it| it.rafts.get(usize::from(partition)));
         let Some(raft) = raft else { return Vec::new() };
         let metrics = raft.metrics();
         let metrics = metrics.borrow();
         let leader = metrics.current_leader;
-        let members = metrics.membership_config.membership().nodes().map(|(node, _)| *node);
+        let members = metrics
+            .membership_config
+            .membership()
+            .nodes()
+            .map(|(node, _)| *node);
         let others = members.filter(|node| Some(*node) != leader);
         let all = leader.into_iter().chain(others);
         all.filter(|node| *node != self.options.node).collect()

@@ -44,8 +44,14 @@ async fn leaders_come_to_be_spread_and_are_handed_over() {
     let mut members = start(dir.path(), &lines).await;
     let led = |members: &[Member]| -> Vec<Option<u64>> {
         let partitions = [P0, PartitionId(1)];
-        let leads = |partition| members.iter().find(|member| member.lead(partition).is_some());
-        partitions.map(|partition| leads(partition).map(|member| member.node)).to_vec()
+        let leads = |partition| {
+            members
+                .iter()
+                .find(|member| member.lead(partition).is_some())
+        };
+        partitions
+            .map(|partition| leads(partition).map(|member| member.node))
+            .to_vec()
     };
     let spread = || (led(&members) == [Some(1), Some(2)]).then_some(());
     eventually("each leads one", spread).await;

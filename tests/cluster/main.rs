@@ -1,0 +1,269 @@
+//! Three real processes as one cluster: any node serves any request, and a killed one loses nothing.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consign_tests::{Client, Node, Shop, eventually, order, recount, run};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The binary under test, built by cargo for these tests.
+const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");
+const NODES: usize = 3;
+/// Clients that write at once.
+const WRITERS: usize = 6;
+/// Orders acknowledged before a node is killed, and after it is back, at least.
+const ORDERS_EACH: usize = 60;
+
+struct Cluster {
+    nodes: Vec<Node>,
+    _certificates: TempDir,
+}
+
+/// A setting of a node lives as long as the test process.
+fn kept(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+impl Cluster {
+    async fn start() -> Cluster {
+        let certificates = tempfile::tempdir().expect("a directory");
+        let dir = certificates
+            .path()
+            .to_str()
+            .expect("a name in UTF-8")
+            .to_owned();
+        run(CONSIGN, ["certs", &dir, "--nodes", "3"]).await.ok();
+        // All at once, so that no two are the same; free from here on, as far as one can know.
+        let free: Vec<TcpListener> = (0..NODES)
+            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .collect();
+        let members: Vec<String> = (1..)
+            .zip(&free)
+            .map(|(node, port)| format!("{node}={}", port.local_addr().expect("bound")))
+            .collect();
+        drop(free);
+        let (dir, members) = (kept(dir), kept(members.join(",")));
+        let mut nodes = Vec::new();
+        for node in 1..=NODES {
+            let settings = [
+                ("CONSIGN__CLUSTER__NODE", kept(node.to_string())),
+                ("CONSIGN__CLUSTER__CERTIFICATES", dir),
+                ("CONSIGN__CLUSTER__MEMBERS", members),
+                // Debug builds on shared cores stall longer than a release build does.
+                ("CONSIGN__CLUSTER__ELECTION_TIMEOUT_MS", "900"),
+                ("CONSIGN__CLUSTER__SEAL_AFTER_MS", "2000"),
+                ("CONSIGN__STORAGE__PARTITIONS", "4"),
+            ];
+            nodes.push(Node::start_with(CONSIGN, &settings).await);
+        }
+        for node in &nodes {
+            until_ready(node).await;
+        }
+        Cluster {
+            nodes,
+            _certificates: certificates,
+        }
+    }
+
+    async fn stop(mut self) {
+        for node in &mut self.nodes {
+            node.kill().await;
+        }
+    }
+}
+
+async fn until_ready(node: &Node) {
+    eventually("the node is ready", || async {
+        let ready = node.get("/readyz").try_send().await;
+        ready.ok().filter(|reply| reply.status == 200).map(drop)
+    })
+    .await;
+}
+
+fn id_of(order: &Value) -> String {
+    order["id"].as_str().expect("an id").to_owned()
+}
+
+/// Sends until an answer comes, to one node after another, always under the same key.
+async fn until_answered(
+    clients: &[Client],
+    first: usize,
+    path: &str,
+    body: &Value,
+    key: &str,
+) -> Value {
+    for client in clients.iter().cycle().skip(first) {
+        match client.post(path, body).key(key).try_send().await {
+            Ok(reply) if [200, 201, 202].contains(&reply.status) => return reply.json(),
+            Ok(reply) if [408, 429, 503].contains(&reply.status) => {}
+            Ok(reply) => panic!("{reply}"),
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    unreachable!("the clients go round for ever")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_node_serves_any_request_and_shows_what_others_acknowledged() {
+    let cluster = Cluster::start().await;
+    let [one, two, three] = &cluster.nodes[..] else {
+        unreachable!("there are three")
+    };
+    one.define(&["A", "B"], &["LONDON", "LEEDS"]).await;
+    two.receive("LONDON", "A", 50).await;
+    three.receive("LEEDS", "B", 50).await;
+    for (nth, [placed_at, read_at, changed_at]) in
+        [[one, two, three], [two, three, one], [three, one, two]]
+            .into_iter()
+            .cycle()
+            .take(12)
+            .enumerate()
+    {
+        let mut asked = order(&[("A", 1, "2.55"), ("B", 2, "1.00")]);
+        asked["external_id"] = json!(format!("name-{nth}"));
+        let key = format!("key-{nth}");
+        let first = placed_at
+            .post("/v1/orders", &asked)
+            .key(&key)
+            .expect(201)
+            .await
+            .json();
+        let id = id_of(&first);
+        assert_eq!(first["status"], "allocated", "{first}");
+        // Read at once, elsewhere.
+        assert_eq!(read_at.order(&id).await["status"], "allocated");
+        let again = read_at
+            .post("/v1/orders", &asked)
+            .key(&key)
+            .expect(201)
+            .await
+            .json();
+        assert_eq!(id_of(&again), id, "a repeated key gets the first answer");
+        let other = order(&[("A", 2, "2.55")]);
+        changed_at
+            .post("/v1/orders", &other)
+            .key(&key)
+            .refused(409, "idempotency_key_reused")
+            .await;
+        let taken = changed_at
+            .post("/v1/orders", &asked)
+            .key(format!("{key}-other"));
+        taken.refused(409, "external_id_taken").await;
+        let cancel = json!({"reason": "test"});
+        changed_at
+            .post(format!("/v1/orders/{id}/cancel"), &cancel)
+            .expect(200)
+            .await;
+        assert_eq!(placed_at.order(&id).await["status"], "cancelled");
+    }
+    // Placed under a key only, without a name.
+    let plain = order(&[("A", 1, "2.55")]);
+    let first = one
+        .post("/v1/orders", &plain)
+        .key("plain")
+        .expect(201)
+        .await
+        .json();
+    let again = three
+        .post("/v1/orders", &plain)
+        .key("plain")
+        .expect(201)
+        .await
+        .json();
+    assert_eq!(id_of(&first), id_of(&again));
+    for node in &cluster.nodes {
+        let books = recount(node).await;
+        assert_eq!(books.orders.len(), 13);
+        assert_eq!(books.reserved.values().sum::<i64>(), 1);
+        assert_eq!(books.on_hand["A"] + books.on_hand["B"], 100);
+    }
+    let stands = one.get("/v1/cluster").expect(200).await.json();
+    assert_eq!(stands["partitions"].as_array().map(Vec::len), Some(4));
+    assert_eq!(stands["members"].as_array().map(Vec::len), Some(NODES));
+    cluster.stop().await;
+}
+
+/// Places orders at one node after another until told to stop.
+async fn write(
+    clients: Arc<Vec<Client>>,
+    known: Arc<Mutex<BTreeMap<String, Value>>>,
+    stop: Arc<AtomicBool>,
+    writer: usize,
+) {
+    for nth in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let key = format!("w{writer}-{nth}");
+        let asked = order(&[("A", 1, "2.55"), ("B", 1, "1.00")]);
+        let placed = until_answered(&clients, writer + nth, "/v1/orders", &asked, &key).await;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key, placed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_node_loses_nothing_that_was_acknowledged() {
+    let mut cluster = Cluster::start().await;
+    cluster.nodes[0]
+        .define(&["A", "B"], &["LONDON", "LEEDS"])
+        .await;
+    cluster.nodes[0].receive("LONDON", "A", 100_000).await;
+    cluster.nodes[0].receive("LEEDS", "B", 100_000).await;
+    let clients: Vec<Client> = cluster
+        .nodes
+        .iter()
+        .map(|node| node.client().clone())
+        .collect();
+    let (clients, known, stop) = (
+        Arc::new(clients),
+        Arc::default(),
+        Arc::new(AtomicBool::default()),
+    );
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (clients, known) = (Arc::clone(&clients), Arc::clone(&known));
+            tokio::spawn(write(clients, known, Arc::clone(&stop), writer))
+        })
+        .collect();
+    let count = || known.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let more = async |orders: usize| {
+        let wanted = count() + orders;
+        eventually("orders are acknowledged", || async {
+            (count() >= wanted).then_some(())
+        })
+        .await;
+    };
+    for killed in [0, 1] {
+        more(ORDERS_EACH).await;
+        cluster.nodes[killed].kill().await;
+        more(ORDERS_EACH).await;
+        cluster.nodes[killed].restart().await;
+        until_ready(&cluster.nodes[killed]).await;
+        more(ORDERS_EACH).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.expect("writers do not fail");
+    }
+    let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for node in &cluster.nodes {
+        let books = recount(node).await;
+        assert_eq!(
+            books.orders.len(),
+            known.len(),
+            "as many as were acknowledged"
+        );
+        let mut ids: Vec<String> = books.orders.iter().map(id_of).collect();
+        ids.sort();
+        let mut acknowledged: Vec<String> = known.values().map(id_of).collect();
+        acknowledged.sort();
+        assert_eq!(ids, acknowledged);
+    }
+    cluster.stop().await;
+}
