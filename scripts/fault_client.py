@@ -8,6 +8,7 @@ nothing is believed that no answer said. Judges nothing: fault_checker.py does.
 """
 
 import dataclasses
+import datetime
 import http.client
 import json
 import random
@@ -19,9 +20,10 @@ from fault_cluster import ask
 
 THREADS = 8
 ORDER_SECONDS_MAX = 10
-# After so long an attempt is taken for lost, and another node is asked. Half of the smallest bound
-# on a gap: what is measured is when the cluster answers again, not when a client gives up.
-ATTEMPT_SECONDS_MAX = 1
+# After so long, give or take a half, an attempt is taken for lost, and another node is asked. Half of
+# the smallest bound on a gap, and spread, so that somebody asks afresh at any moment: what is
+# measured is when the cluster answers again, not when clients give up.
+ATTEMPT_SECONDS_MEAN = 1
 # Mean pause of a client between two orders: enough orders to see a gap, few enough to recount.
 THINK_SECONDS = 0.06
 # After a refusal or a broken connection, before the next node is asked.
@@ -126,6 +128,8 @@ class Records:
     # What was already wrong while it happened, e.g. a read that did not know an acknowledged order.
     strange: list
     ended: float
+    # The wall clock of this machine when the load began.
+    began_at: float = 0.0
 
     def by_outcome(self):
         counts = {ACKNOWLEDGED: 0, REFUSED: 0, UNKNOWN: 0}
@@ -156,6 +160,16 @@ class Records:
             of_node = counts.setdefault(str(attempt.node), {})
             of_node[way] = of_node.get(way, 0) + 1
         return counts
+
+    def clock_off(self):
+        """By how much nodes date an order otherwise than this machine's clock would, at most."""
+        off = [0.0]
+        for order in self.acknowledged():
+            if placed := order.answer.get("placed_at"):
+                at = datetime.datetime.fromisoformat(placed).timestamp() - self.began_at
+                # It was placed at some time between the first send and the answer.
+                off.append(max(order.start - at, at - order.end))
+        return max(off)
 
     def successes_of(self, node, since, until):
         """Attempts at that node that began and succeeded in that time."""
@@ -221,7 +235,7 @@ class Client(threading.Thread):
         while (left := order.start + self.load.order_seconds_max - self.load.now()) > 0:
             node = self.turn = (self.turn + 1) % len(self.load.urls)
             start = self.load.now()
-            seconds = min(left, self.load.attempt_seconds_max)
+            seconds = min(left, self.load.attempt_seconds_mean * self.chance.uniform(0.5, 1.5))
             status, answer = self.send(node, "POST", "/v1/orders", text, headers, seconds)
             answer = answer if isinstance(answer, dict) else {}
             attempt = Attempt(key, node + 1, start, self.load.now(), status, answer.get("id"), answer.get("code"))
@@ -241,7 +255,7 @@ class Client(threading.Thread):
         """What is acknowledged must be readable at once at any node that answers, a woken one too."""
         node = self.chance.randrange(len(self.load.urls))
         start = self.load.now()
-        status, answer = self.send(node, "GET", f"/v1/orders/{order.id}", None, {}, self.load.attempt_seconds_max)
+        status, answer = self.send(node, "GET", f"/v1/orders/{order.id}", None, {}, self.load.attempt_seconds_mean)
         if status is None or status in (408, 429, 503):
             return
         version = answer.get("version", 0) if isinstance(answer, dict) else 0
@@ -255,18 +269,18 @@ class Load:
     """Clients at work from `start` to `stop`."""
 
     def __init__(self, urls, shop, threads=THREADS, think_seconds=THINK_SECONDS,
-                 order_seconds_max=ORDER_SECONDS_MAX, attempt_seconds_max=ATTEMPT_SECONDS_MAX):
+                 order_seconds_max=ORDER_SECONDS_MAX, attempt_seconds_mean=ATTEMPT_SECONDS_MEAN):
         self.urls, self.shop, self.think_seconds = urls, shop, think_seconds
-        self.order_seconds_max, self.attempt_seconds_max = order_seconds_max, attempt_seconds_max
+        self.order_seconds_max, self.attempt_seconds_mean = order_seconds_max, attempt_seconds_mean
         self.ending = threading.Event()
         self.clients = [Client(self, f"{shop.name}-c{nth}") for nth in range(threads)]
-        self.began = None
+        self.began = self.began_at = None
 
     def now(self):
         return time.monotonic() - self.began
 
     def start(self):
-        self.began = time.monotonic()
+        self.began, self.began_at = time.monotonic(), time.time()
         for client in self.clients:
             client.start()
         return self
@@ -277,11 +291,12 @@ class Load:
         self.ending.set()
         strange = []
         for client in self.clients:
-            client.join(self.order_seconds_max + 4 * self.attempt_seconds_max)
+            client.join(self.order_seconds_max + 4 * self.attempt_seconds_mean)
             if client.is_alive():
                 strange.append(f"client {client.prefix} does not end")
 
         def gathered(name):
             return [item for client in self.clients for item in getattr(client, name)]
 
-        return Records(gathered("orders"), gathered("attempts"), gathered("strange") + strange, ended)
+        return Records(gathered("orders"), gathered("attempts"), gathered("strange") + strange, ended,
+                       self.began_at)

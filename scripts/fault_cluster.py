@@ -146,12 +146,24 @@ class Network:
             self.do("down")
 
 
+def new_home():
+    """A directory that says whose it is."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"consign-faults-{os.getpid()}-"))
+
+
 def sweep():
-    """Removes namespaces of earlier runs of this script that were killed."""
+    """Removes what earlier runs of this script left that were killed: their processes died with them."""
     for name in os.listdir(NETNS_HOME) if NETNS_HOME.exists() else []:
         made = re.fullmatch(r"cf(\d+)x(sw|\d+)", name)
         if made and not pathlib.Path(f"/proc/{made[1]}").exists():
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+    for home in pathlib.Path(tempfile.gettempdir()).glob("consign-faults-*-*"):
+        made = re.fullmatch(r"consign-faults-(\d+)-\w+", home.name)
+        if made and not pathlib.Path(f"/proc/{made[1]}").exists():
+            # Without looking at them: a disk whose program is gone answers every look with an error.
+            for node in os.listdir(home):
+                subprocess.run(["umount", "-l", str(home / node / "disk")], stderr=subprocess.DEVNULL, check=False)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 class Node:
@@ -235,6 +247,11 @@ class Node:
             if time.monotonic() > until:
                 raise ClusterError(f"node {self.number} is not ready within {seconds} s:\n{self.log_tail()}")
             time.sleep(LOOK_EVERY_SECONDS)
+
+    def is_preloaded(self):
+        """Whether its process has every library that its faults need: without them it would only seem robust."""
+        maps = pathlib.Path(f"/proc/{self.process.pid}/maps").read_text()
+        return all(os.path.basename(library) in maps for library in self.preload)
 
     def log_tail(self, lines=12):
         with open(self.log, errors="replace") as log:
@@ -331,7 +348,7 @@ class Cluster:
     """Nodes on test hosts. `with` ends, unmounts and removes everything in any case."""
 
     def __init__(self, count, binary):
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="consign-faults-"))
+        self.home = new_home()
         self.binary = os.path.abspath(binary)
         self.count, self.clustered = count, count > 1
         self.nodes, self.network = [], None
