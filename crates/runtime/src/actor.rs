@@ -157,6 +157,10 @@ impl<E: Entity> EntityState<E> {
                 Mail::Command(sent) => self.waiting.push_back(sent),
                 Mail::Finished(finished) => self.finished(*finished),
                 Mail::Resend => resend = true,
+                Mail::ResendAll => {
+                    resend = true;
+                    self.performed.values_mut().for_each(|sent| sent.due_ms = 0);
+                }
                 Mail::Nudge => retime = true,
             }
         }

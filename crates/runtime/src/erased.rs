@@ -64,6 +64,8 @@ pub(crate) trait AnyHost: Send + Sync {
     fn wake_pending(self: Arc<Self>, entity: &EntityRef);
     /// Wakes an entity whose moment has come.
     fn wake_due(self: Arc<Self>, entity: &EntityRef, now: Timestamp);
+    /// Has actors send again at once what nobody has answered.
+    fn resend(&self);
     /// Reminds actors whose effects are due again.
     fn remind(&self);
     fn dirty(&self) -> Vec<EntityRef>;
@@ -287,6 +289,14 @@ impl<E: Entity> AnyHost for HostInner<E> {
         self.each_place(|_, mailbox| {
             if mailbox.resend_is_due(now_ms) {
                 let _ = mailbox.put(Mail::Resend);
+            }
+        });
+    }
+
+    fn resend(&self) {
+        self.each_place(|_, mailbox| {
+            if mailbox.awaits_answers() {
+                let _ = mailbox.put(Mail::ResendAll);
             }
         });
     }

@@ -87,6 +87,13 @@ impl Machine for Leadership {
         }
     }
 
+    fn leader_changed(&self, _: PartitionId) {
+        if let Some(node) = self.node.upgrade() {
+            // Callers wait for what was lost; sent twice it does no harm.
+            node.all_hosts().iter().for_each(|host| host.resend());
+        }
+    }
+
     fn each_row(
         &self,
         partition: PartitionId,

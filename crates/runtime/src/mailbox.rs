@@ -39,6 +39,8 @@ pub(crate) enum Mail<E: Entity> {
     Finished(Box<Finished<E>>),
     /// Effects without an answer are due again; also after a start.
     Resend,
+    /// Effects without an answer may have been lost, all of them.
+    ResendAll,
     /// The partition is led elsewhere from here on.
     Moved,
     /// Look whether anybody still waits, what is pending, and when time matters.
@@ -217,6 +219,11 @@ impl<E: Entity> Mailbox<E> {
     pub(crate) fn is_done(&self, received: u64) -> bool {
         let inner = self.inner.lock();
         inner.sent == received && !inner.in_flight
+    }
+
+    /// Whether effects have gone unanswered so far.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        self.resend_at_ms.load(Ordering::Relaxed) != 0
     }
 
     /// Whether unanswered effects are due at `now_ms`; says so once.

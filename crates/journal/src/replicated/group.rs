@@ -171,7 +171,7 @@ impl Group {
         let batch = Batch::of(lead, ticket, entries.iter());
         *self.in_flight.lock() = Some(InFlight { ticket, dones });
         // A leader that was deposed meanwhile has answered what it knew of; this came too late.
-        if !entries.is_empty() && *self.lead.lock() != Some(lead) {
+        if *self.lead.lock() != Some(lead) {
             for done in self.take_in_flight(ticket).into_iter().flatten() {
                 done(Err(self.deposed()));
             }
@@ -190,6 +190,7 @@ impl Group {
     /// Follows Raft's word on who leads; takes over and gives up.
     pub(crate) async fn watch(self: Arc<Self>, raft: Raft<Groups>, seal_after: Duration) {
         let mut metrics = raft.server_metrics();
+        let mut leader_before = None;
         let mut looks = tokio::time::interval(QUORUM_LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let seal_after_ms = u64::try_from(seal_after.as_millis()).unwrap_or(u64::MAX);
@@ -220,6 +221,11 @@ impl Group {
                     let _ = tokio::time::timeout(seal_after, taking).await;
                 }
             }
+            let leader = metrics.borrow().current_leader;
+            if leader != leader_before && leader.is_some() {
+                self.machine.leader_changed(self.partition);
+            }
+            leader_before = leader;
             tokio::select! {
                 biased;
                 changed = metrics.changed() => if changed.is_err() { return },
@@ -230,8 +236,10 @@ impl Group {
 
     /// Leads once an entry of its own is applied: everything that was acknowledged before is, too.
     async fn take_over(&self, raft: &Raft<Groups>, lead: LeaderId) {
-        let first = self.propose_batch(raft, lead, &[], Vec::new()).await;
-        if first.is_err() {
+        // Apart from what is in flight: nobody waits for it but this.
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let first = Batch::of(lead, ticket, [].iter());
+        if raft.client_write(first).await.is_err() {
             return;
         }
         if self.sealed.load(Ordering::SeqCst) {
@@ -243,6 +251,10 @@ impl Group {
         let told = tokio::task::spawn_blocking(move || machine.lead(partition, lead));
         if told.await.is_err() {
             tracing::error!(partition = %self.partition, "the machine failed to take over");
+        }
+        // Given up meanwhile, because the lead is being moved: that word may have come first.
+        if self.lead() != Some(lead) {
+            self.machine.follow(self.partition);
         }
     }
 

@@ -114,6 +114,8 @@ pub trait Machine: Send + Sync + 'static {
     fn lead(&self, partition: PartitionId, lead: LeaderId);
     /// It does no more.
     fn follow(&self, partition: PartitionId);
+    /// Somebody leads who did not before: what was sent to that partition may have been lost.
+    fn leader_changed(&self, partition: PartitionId);
     /// Hands over all rows of a partition that a store holds, until `visit` says false.
     ///
     /// # Errors
@@ -804,6 +806,26 @@ impl Replicas {
         install(&**machine, &self.state, group.partition, &position, &file).map_err(failed)?;
         let settled = group.settle_at(&self.state, position, &file).await;
         settled.map_err(failed)
+    }
+
+    /// Proposes a record as if it had been decided under `lead`, whoever leads: so that tests can
+    /// commit what is stale.
+    ///
+    /// # Errors
+    /// When this node does not lead, or no more.
+    #[cfg(feature = "fault")]
+    pub async fn propose_as(
+        &self,
+        PartitionId(partition): PartitionId,
+        lead: LeaderId,
+        entry: &Entry,
+    ) -> Result<(), ReplicasError> {
+        let raft = self.running()?.rafts.get(usize::from(partition));
+        let raft = raft.ok_or(ReplicasError::NotRunning)?;
+        let batch = super::batch::Batch::of(lead, 0, [entry].into_iter());
+        let written = raft.client_write(batch).await;
+        let failed = |error: &dyn fmt::Display| ReplicasError::Raft(error.to_string());
+        written.map(drop).map_err(|error| failed(&error))
     }
 
     /// Registers who hears that the journal has failed, and why.

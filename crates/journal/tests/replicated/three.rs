@@ -116,6 +116,40 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_gives_up() {
     three.stop().await;
 }
 
+/// L4: what was decided under an older leader is nothing on any replica, although it is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_decision_that_is_committed_is_nothing_anywhere() {
+    let three = Three::start().await;
+    let (leader, lead) = three.leader(None).await;
+    leader.append(lead, 0).await.expect("a quorum is there");
+    let older = LeaderId {
+        term: lead.term - 1,
+        ..lead
+    };
+    let another = LeaderId {
+        node: lead.node % 3 + 1,
+        ..lead
+    };
+    for stale in [older, another] {
+        let committed = leader.replicas.propose_as(P0, stale, &entry(66)).await;
+        committed.expect("a quorum is there");
+    }
+    let next = leader.append(lead, 1).await.expect("a quorum is there");
+    assert_eq!(next.index, 2, "it leaves no hole");
+    three.assert_all_hold(&[entry(0), entry(1)]).await;
+    for member in &three.members {
+        assert!(
+            member
+                .machine
+                .taken
+                .lock()
+                .values()
+                .all(|it| *it != entry(66))
+        );
+    }
+    three.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_miss_nothing_that_was_acknowledged_anywhere() {
     let three = Three::start().await;

@@ -49,6 +49,7 @@ impl Machine for Recorder {
     fn follow(&self, partition: PartitionId) {
         self.leads.lock().remove(&partition);
     }
+    fn leader_changed(&self, _: PartitionId) {}
     fn each_row(
         &self,
         PartitionId(partition): PartitionId,
