@@ -18,7 +18,8 @@ use tokio::sync::{Notify, watch};
 
 use super::Groups;
 use super::batch::{Batch, LeaderId};
-use super::replicas::{Machine, Position};
+use super::machine::Machine;
+use super::replicas::Position;
 use super::store::GroupLog;
 use crate::error::AppendError;
 use crate::log::{Done, Entry, PartitionId};

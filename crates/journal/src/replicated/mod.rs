@@ -13,11 +13,16 @@
 //!
 //! Records are counted apart from Raft's entries: a batch holds many, and an election's none.
 
+mod answers;
 mod batch;
 mod group;
+mod linearizable;
+mod machine;
 pub(crate) mod messages;
 mod moves;
+mod options;
 mod positions;
+mod purge;
 mod reads;
 mod replicas;
 mod snapshots;
@@ -26,11 +31,10 @@ mod store;
 mod wire;
 
 pub use batch::LeaderId;
+pub use machine::{Machine, NextPart, VisitRow};
 pub use messages::AnswerError;
-pub use replicas::{
-    GroupStatus, Machine, NextPart, Position, ReplicaOptions, Replicas, ReplicasError, Timing,
-    VisitRow,
-};
+pub use options::{ReplicaOptions, Timing};
+pub use replicas::{GroupStatus, Position, Replicas, ReplicasError};
 pub use wire::{Alone, Answering, ReplicaWire, WireError};
 
 use batch::Batch;

@@ -6,13 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use openraft::raft::SnapshotResponse;
 use openraft::{BasicNode, EntryPayload, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -21,132 +18,21 @@ use tokio::task::AbortHandle;
 
 use super::batch::LeaderId;
 use super::group::Group;
-use super::messages::{Answer, AnswerError, Lines, Question, SnapshotPart, ask, decode, encode};
+use super::linearizable::ReadIndexes;
+use super::machine::Machine;
+use super::messages::Lines;
+use super::options::ReplicaOptions;
 use super::reads::Rounds;
-use super::snapshots::{Arriving, file_of, install};
-use super::state_machine::{SnapshotData, StateMachine, meta_of};
+use super::snapshots::Arriving;
+use super::state_machine::StateMachine;
 use super::store::{GroupLog, journal_index};
-use super::wire::{Alone, ReplicaWire};
+use super::wire::ReplicaWire;
 use super::{Groups, LogId, Membership};
 use crate::backup::BackupManifest;
-use crate::error::{AppendError, BackupError, StoreError};
+use crate::error::{AppendError, BackupError};
 use crate::journal::Journal;
 use crate::log::{Done, Entry, Health, PartitionId};
-use crate::state::{Rows, StateStore, Table};
-
-/// How long a checkpoint waits until Raft has let go of what it holds.
-const LET_GO_MAX: Duration = Duration::from_secs(2);
-/// How often it looks.
-const LET_GO_LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How long a round of read indexes may take.
-const READ_ROUND_MAX: Duration = Duration::from_millis(1_500);
-
-/// When replicas give each other up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// How often a leader tells its followers that it lives.
-    pub heartbeat: Duration,
-    /// After how long without that they elect another.
-    pub election: Duration,
-    /// A leader that has had no quorum for so long decides nothing more.
-    pub seal_after: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Timing {
-            heartbeat: Duration::from_millis(150),
-            election: Duration::from_millis(500),
-            seal_after: Duration::from_millis(1_500),
-        }
-    }
-}
-
-/// Which replica this is, and how it reaches the others.
-#[derive(Clone)]
-pub struct ReplicaOptions {
-    /// This node's number.
-    pub node: u64,
-    /// The nodes that make up the cluster when it is first started, with their addresses; only this
-    /// one when it runs alone; none when it waits to be taken in.
-    pub members: BTreeMap<u64, String>,
-    /// When replicas give each other up.
-    pub timing: Timing,
-    /// The way to the others.
-    pub wire: Arc<dyn ReplicaWire>,
-}
-
-impl fmt::Debug for ReplicaOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplicaOptions")
-            .field("node", &self.node)
-            .field("members", &self.members)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ReplicaOptions {
-    /// The number of a node that runs alone.
-    const LONE_NODE: u64 = 1;
-
-    /// One voter.
-    #[must_use]
-    pub fn alone() -> ReplicaOptions {
-        ReplicaOptions {
-            node: Self::LONE_NODE,
-            members: BTreeMap::from([(Self::LONE_NODE, String::new())]),
-            timing: Timing::default(),
-            wire: Arc::new(Alone),
-        }
-    }
-}
-
-/// Takes committed records in, and hears who leads. Called on Raft's tasks: must not wait for them.
-pub trait Machine: Send + Sync + 'static {
-    /// A record that nobody here waits for: decided elsewhere, or before a restart.
-    ///
-    /// # Errors
-    /// Why it cannot be taken in; the partition stops.
-    fn apply(&self, partition: PartitionId, index: u64, entry: &Entry) -> Result<(), String>;
-    /// Some records were taken in, here or by those who appended them.
-    fn applied(&self);
-    /// This node leads from here on: everything acknowledged by anybody is taken in.
-    fn lead(&self, partition: PartitionId, lead: LeaderId);
-    /// It does no more.
-    fn follow(&self, partition: PartitionId);
-    /// Somebody leads who did not before: what was sent to that partition may have been lost.
-    fn leader_changed(&self, partition: PartitionId);
-    /// Hands over all rows of a partition that a store holds, until `visit` says false.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
-    fn each_row(
-        &self,
-        partition: PartitionId,
-        rows: &Rows,
-        visit: VisitRow<'_>,
-    ) -> Result<(), String>;
-    /// Puts `parts` in the place of all that is there of a partition, on disk and in memory, and
-    /// publishes `position` with the last of it. Done again when it was interrupted.
-    ///
-    /// # Errors
-    /// Why it cannot be done; the partition stops.
-    fn replace(
-        &self,
-        partition: PartitionId,
-        position: &Position,
-        parts: NextPart<'_>,
-    ) -> Result<(), String>;
-    /// A group cannot go on.
-    fn failed(&self, reason: &str);
-}
-
-/// Sees a row, and says whether to go on.
-pub type VisitRow<'a> = &'a mut dyn FnMut(Table, &[u8], &[u8]) -> bool;
-
-/// Gives the next rows of a snapshot: table, key, value; none at its end.
-pub type NextPart<'a> =
-    &'a mut dyn FnMut() -> Result<Option<Vec<(Table, Vec<u8>, Vec<u8>)>>, String>;
+use crate::state::StateStore;
 
 /// Up to where a partition is applied, or published by a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -223,30 +109,27 @@ fn longest_election(shortest: Duration) -> Duration {
 pub(crate) struct Running {
     pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) rafts: Vec<Raft<Groups>>,
-    runtime: Handle,
+    pub(super) runtime: Handle,
 }
 
 /// The groups of a node.
 pub struct Replicas {
     /// Where snapshots are gathered.
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// By partition, the snapshot that is arriving.
-    arriving: Arc<Mutex<BTreeMap<u16, Option<Arriving>>>>,
-    journal: Arc<Journal>,
-    state: Arc<StateStore>,
-    options: ReplicaOptions,
-    running: OnceLock<Running>,
+    pub(super) arriving: Arc<Mutex<BTreeMap<u16, Option<Arriving>>>>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) state: Arc<StateStore>,
+    pub(super) options: ReplicaOptions,
+    pub(super) running: OnceLock<Running>,
     tasks: Mutex<Vec<AbortHandle>>,
     /// By node, rounds of questions for what it leads.
-    reads: Mutex<BTreeMap<u64, Arc<Rounds<ReadIndexes>>>>,
+    pub(super) reads: Mutex<BTreeMap<u64, Arc<Rounds<ReadIndexes>>>>,
     /// By partition, the entry that the checkpoint before the last published.
-    kept_from: Mutex<Vec<u64>>,
+    pub(super) kept_from: Mutex<Vec<u64>>,
     /// Bytes in the journal that a published checkpoint holds.
-    published_bytes: AtomicU64,
+    pub(super) published_bytes: AtomicU64,
 }
-
-/// By partition, up to where one must have read; or why that is not known.
-type ReadIndexes = Result<Arc<Vec<Option<u64>>>, String>;
 
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -405,7 +288,7 @@ impl Replicas {
         longest_election(self.options.timing.election)
     }
 
-    fn group(&self, PartitionId(partition): PartitionId) -> Option<&Arc<Group>> {
+    pub(crate) fn group(&self, PartitionId(partition): PartitionId) -> Option<&Arc<Group>> {
         self.running.get()?.groups.get(usize::from(partition))
     }
 
@@ -553,259 +436,11 @@ impl Replicas {
             .collect()
     }
 
-    /// A published checkpoint holds everything up to these positions: what no other replica should
-    /// need any more may go.
-    ///
-    /// # Errors
-    /// When the store refuses; then nothing is forgotten.
-    pub fn purge(&self, published: &[Position]) -> Result<(), StoreError> {
-        let Ok(running) = self.running() else {
-            return Ok(());
-        };
-        let mut kept_from = self.kept_from.lock();
-        let entries: Vec<u64> = published.iter().map(Position::entry).collect();
-        // A replica that was away for a moment shall not need a snapshot for that.
-        let upto = if self.is_alone() {
-            &entries
-        } else {
-            &*kept_from
-        };
-        let letting_go = running.runtime.block_on(self.let_go(running, upto));
-        if !letting_go {
-            tracing::debug!(
-                "Raft has not let go of everything yet; the next checkpoint tries again"
-            );
-        }
-        let gone: Vec<(PartitionId, u64)> = running
-            .groups
-            .iter()
-            .zip(&entries)
-            .map(|(group, published)| {
-                let purged = journal_index(group.log.word.lock().purged);
-                (group.partition, purged.min(*published))
-            })
-            .collect();
-        self.journal.purge(&gone)?;
-        let published = running.groups.iter().zip(&entries);
-        let bytes =
-            published.map(|(group, entry)| self.journal.bytes_upto(group.partition, *entry));
-        self.published_bytes.store(bytes.sum(), Ordering::Relaxed);
-        *kept_from = entries;
-        Ok(())
-    }
-
-    /// Has Raft forget entries that a published checkpoint holds. Says whether it has.
-    async fn let_go(&self, running: &Running, upto: &[u64]) -> bool {
-        for (raft, upto) in running.rafts.iter().zip(upto) {
-            if *upto > 0 {
-                // Either fails only when the group has ended.
-                let _ = raft.trigger().snapshot().await;
-                let _ = raft.trigger().purge_log(upto - 1).await;
-            }
-        }
-        let is_gone = || {
-            let mut groups = running.groups.iter().zip(upto);
-            groups.all(|(group, upto)| journal_index(group.log.word.lock().purged) >= *upto)
-        };
-        let looking = async {
-            while !is_gone() {
-                tokio::time::sleep(LET_GO_LOOK_EVERY).await;
-                // What was asked for before the snapshot was built is asked for again.
-                for (raft, upto) in running
-                    .rafts
-                    .iter()
-                    .zip(upto)
-                    .filter(|(_, upto)| **upto > 0)
-                {
-                    let _ = raft.trigger().purge_log(upto - 1).await;
-                }
-            }
-        };
-        tokio::time::timeout(LET_GO_MAX, looking).await.is_ok()
-    }
-
     /// Bytes of all entries that no published checkpoint holds.
     #[must_use]
     pub fn tail_bytes(&self) -> u64 {
         let published = self.published_bytes.load(Ordering::Relaxed);
         self.journal.tail_bytes().saturating_sub(published)
-    }
-
-    /// Waits until everything that was acknowledged by anybody before this call is applied here.
-    ///
-    /// # Errors
-    /// When a partition has no leader that answers in time.
-    pub async fn read(&self, within: Duration) -> Result<(), ReplicasError> {
-        if self.is_alone() {
-            return Ok(());
-        }
-        let deadline = tokio::time::Instant::now() + within;
-        let mut left: Vec<u16> = (0..self.journal.partitions()).collect();
-        loop {
-            let tried = tokio::time::timeout_at(deadline, self.read_once(&mut left)).await;
-            let why = match tried {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(why)) => why,
-                Err(_) => "it took too long".to_owned(),
-            };
-            let again = tokio::time::Instant::now() + Duration::from_millis(50);
-            if again >= deadline {
-                let partition = left.first().copied().unwrap_or_default();
-                return Err(ReplicasError::NoLeader { partition, why });
-            }
-            tokio::time::sleep_until(again).await;
-        }
-    }
-
-    /// Asks each leader once, and takes those partitions off the list that are read.
-    async fn read_once(&self, left: &mut Vec<u16>) -> Result<(), String> {
-        let mut by_leader: BTreeMap<u64, Vec<u16>> = BTreeMap::new();
-        for partition in left.iter() {
-            let leader = self
-                .leader(PartitionId(*partition))
-                .ok_or("nobody leads it")?;
-            by_leader.entry(leader).or_default().push(*partition);
-        }
-        for (leader, partitions) in by_leader {
-            let indexes = self.read_indexes(leader).await?;
-            for partition in partitions {
-                let index = indexes.get(usize::from(partition)).copied().flatten();
-                let index = index.ok_or("who led it does no more")?;
-                self.applied_upto(PartitionId(partition), index).await?;
-                left.retain(|waiting| *waiting != partition);
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until an entry is applied here.
-    async fn applied_upto(&self, partition: PartitionId, entry: u64) -> Result<(), String> {
-        let group = self.group(partition).ok_or("there is no such partition")?;
-        let mut applied = group.applied_entry.subscribe();
-        let reached = applied.wait_for(|applied| *applied >= entry).await;
-        reached.map(drop).map_err(|_| "the node closes".to_owned())
-    }
-
-    /// Of all that a node leads, up to where one must have read: one round for all who ask.
-    async fn read_indexes(&self, node: u64) -> Result<Arc<Vec<Option<u64>>>, String> {
-        let rounds = Arc::clone(self.reads.lock().entry(node).or_default());
-        let all: Vec<u16> = (0..self.journal.partitions()).collect();
-        let round = || async {
-            if node == self.options.node {
-                return Ok(Arc::new(self.own_read_indexes(&all).await));
-            }
-            let question = Question::ReadIndexes(all.clone());
-            match ask(&*self.options.wire, node, &question, READ_ROUND_MAX).await {
-                Ok(Answer::ReadIndexes(indexes)) => Ok(Arc::new(indexes)),
-                Ok(_) => Err("it answered another question".to_owned()),
-                Err(error) => Err(error.to_string()),
-            }
-        };
-        let outcome = rounds.join(round).await;
-        outcome.unwrap_or_else(|| Err("whoever asked for all was dropped".to_owned()))
-    }
-
-    /// Of those partitions that this node leads: confirmed by a quorum.
-    async fn own_read_indexes(&self, partitions: &[u16]) -> Vec<Option<u64>> {
-        let index = |partition: &u16| {
-            // Who is giving the lead away asks nobody: that would make its lease longer.
-            let leads = self.lead(PartitionId(*partition)).is_some();
-            let raft = self
-                .running
-                .get()
-                .filter(|_| leads)
-                .and_then(|running| running.rafts.get(usize::from(*partition)))
-                .cloned();
-            async move {
-                let (read, _) = raft?.get_read_log_id().await.ok()?;
-                Some(journal_index(read))
-            }
-        };
-        futures::future::join_all(partitions.iter().map(index)).await
-    }
-
-    /// Answers another replica.
-    ///
-    /// # Errors
-    /// When the question is none, or Raft will not.
-    pub async fn answer(&self, question: Bytes) -> Result<Bytes, AnswerError> {
-        let raft_error = |error: &dyn fmt::Display| AnswerError::Raft(error.to_string());
-        let running = self.running().map_err(|error| raft_error(&error))?;
-        let raft = |partition: u16| {
-            let raft = running.rafts.get(usize::from(partition));
-            raft.ok_or(AnswerError::NoPartition(partition))
-        };
-        let answer = match decode::<Question>(&question)? {
-            Question::Append(partition, request) => {
-                let response = raft(partition)?.append_entries(request).await;
-                Answer::Append(response.map_err(|error| raft_error(&error))?)
-            }
-            Question::Vote(partition, request) => {
-                let response = raft(partition)?.vote(request).await;
-                Answer::Vote(response.map_err(|error| raft_error(&error))?)
-            }
-            Question::ReadIndexes(partitions) => {
-                Answer::ReadIndexes(self.own_read_indexes(&partitions).await)
-            }
-            Question::Elect(partition) => {
-                let elected = raft(partition)?.trigger().elect().await;
-                elected.map_err(|error| raft_error(&error))?;
-                Answer::Done
-            }
-            Question::Change(partition, change) => {
-                Answer::Changed(self.take_step(partition, &change).await)
-            }
-            Question::Snapshot(part) => Answer::Snapshot(self.take_snapshot_part(*part).await?),
-        };
-        Ok(encode(&answer))
-    }
-
-    /// Takes a part of a snapshot in; Raft judges it when it is whole.
-    async fn take_snapshot_part(
-        &self,
-        part: SnapshotPart,
-    ) -> Result<Option<SnapshotResponse<u64>>, AnswerError> {
-        let raft_error = |error: &dyn fmt::Display| AnswerError::Raft(error.to_string());
-        let running = self.running().map_err(|error| raft_error(&error))?;
-        let at = usize::from(part.partition);
-        let raft = running.rafts.get(at);
-        let raft = raft.ok_or(AnswerError::NoPartition(part.partition))?;
-        let vote = part.vote;
-        let (arriving, dir) = (Arc::clone(&self.arriving), self.dir.clone());
-        let taking = move || {
-            let mut arriving = arriving.lock();
-            Arriving::take(arriving.entry(part.partition).or_default(), &dir, &part)
-        };
-        let taken = tokio::task::spawn_blocking(taking).await;
-        let taken = taken.map_err(|error| raft_error(&error))?;
-        let Some((position, file)) = taken.map_err(AnswerError::Raft)? else {
-            return Ok(None);
-        };
-        let snapshot = openraft::Snapshot {
-            meta: meta_of(&position),
-            snapshot: Box::new(SnapshotData::Arrived(position, file)),
-        };
-        let installed = raft.install_full_snapshot(vote, snapshot).await;
-        installed.map(Some).map_err(|error| raft_error(&error))
-    }
-
-    /// Goes on with a snapshot that was being put into place when the node stopped.
-    async fn finish_snapshot(
-        &self,
-        machine: &Arc<dyn Machine>,
-        group: &Group,
-    ) -> Result<(), ReplicasError> {
-        let failed = |what: String| ReplicasError::Log(what);
-        let file = file_of(&self.dir, group.partition);
-        let marked = self.state.is_installing(group.partition);
-        let Some(position) = marked.map_err(|error| failed(error.to_string()))? else {
-            // What has not arrived whole is sent again.
-            let _ = std::fs::remove_file(&file);
-            return Ok(());
-        };
-        install(&**machine, &self.state, group.partition, &position, &file).map_err(failed)?;
-        let settled = group.settle_at(&self.state, position, &file).await;
-        settled.map_err(failed)
     }
 
     /// Proposes a record as if it had been decided under `lead`, whoever leads: so that tests can

@@ -20,8 +20,9 @@ use openraft::{Snapshot, Vote};
 use tokio::sync::mpsc;
 
 use super::Groups;
+use super::machine::Machine;
 use super::messages::{Answer, Question, SnapshotPart, ask, decode, encode};
-use super::replicas::{Machine, Position};
+use super::replicas::Position;
 use super::state_machine::SnapshotData;
 use super::wire::{ReplicaWire, WireError};
 use crate::log::PartitionId;
