@@ -109,22 +109,22 @@ class Run:
         self.notes["ready_again_s"] = round(node.start(), 2)
 
 
-@case(KILL_GAP_SECONDS_MAX)
-def kill_leader(run):
-    """SIGKILL of the node that leads most partitions; it comes back."""
-    node = run.cluster.leader()
+def killed_for_a_while(run, node):
     node.kill()
     run.hold(DEAD_SECONDS)
     run.notes["ready_again_s"] = round(node.start(), 2)
+
+
+@case(KILL_GAP_SECONDS_MAX)
+def kill_leader(run):
+    """SIGKILL of the node that leads most partitions; it comes back."""
+    killed_for_a_while(run, run.cluster.leader())
 
 
 @case(KILL_GAP_SECONDS_MAX)
 def kill_follower(run):
     """SIGKILL of the node that leads fewest partitions; it comes back."""
-    node = run.cluster.follower()
-    node.kill()
-    run.hold(DEAD_SECONDS)
-    run.notes["ready_again_s"] = round(node.start(), 2)
+    killed_for_a_while(run, run.cluster.follower())
 
 
 @case(None)

@@ -133,7 +133,6 @@ fn commit(shared: &Arc<Shared>, waiting: &mut Vec<Append>, buffer: Vec<u8>) -> V
         let (partition, index) = (append.partition, append.index);
         (append.done)(Ok(Committed { partition, index }));
     }
-    shared.committed();
     row
 }
 

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -100,12 +99,9 @@ pub(crate) struct Shared {
     /// By partition, the newest word that was noted.
     words: Mutex<Vec<Option<Bytes>>>,
     failed: RwLock<Option<String>>,
-    commits: AtomicU64,
-    hear_commit: RwLock<Vec<HearCommit>>,
     hear_failure: RwLock<Vec<HearFailure>>,
 }
 
-type HearCommit = Box<dyn Fn(u64) + Send + Sync>;
 type HearFailure = Box<dyn Fn(&str) + Send + Sync>;
 
 impl std::fmt::Debug for Journal {
@@ -138,13 +134,6 @@ impl Shared {
         (0..self.partitions)
             .map(|partition| self.tail.last_index(PartitionId(partition)))
             .collect()
-    }
-
-    pub(crate) fn committed(&self) {
-        let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
-        for hear in self.hear_commit.read().iter() {
-            hear(commits);
-        }
     }
 }
 
@@ -186,8 +175,6 @@ impl Journal {
             partitions,
             words: Mutex::new(found.words),
             failed: RwLock::new(None),
-            commits: AtomicU64::new(0),
-            hear_commit: RwLock::new(Vec::new()),
             hear_failure: RwLock::new(Vec::new()),
         });
         let (orders, inbox) = crossbeam_channel::unbounded();
@@ -330,11 +317,6 @@ impl Journal {
     #[must_use]
     pub fn tail(&self, partition: PartitionId, from: u64, entries_max: usize) -> Vec<(u64, Entry)> {
         self.shared.tail.read(partition, from, entries_max)
-    }
-
-    /// Registers who hears, on the committer's thread, the number of commits so far after each.
-    pub fn on_commit(&self, hear: Box<dyn Fn(u64) + Send + Sync>) {
-        self.shared.hear_commit.write().push(hear);
     }
 
     /// Registers who hears that the log has failed, and why.

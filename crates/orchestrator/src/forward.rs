@@ -11,7 +11,6 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use consign_domain::ids::{Channel, OrderId};
 use consign_domain::order::OrderReply;
-use consign_domain::time::Timestamp;
 use consign_runtime::{CommandKey, PartitionId};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -28,27 +27,22 @@ const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// What is asked of the node that keeps turns for a name.
 #[derive(Serialize, Deserialize)]
-enum Forwarded {
-    Place(Box<NewOrder>, Call),
+struct Forwarded {
+    /// The partition that the name falls onto.
+    home: u16,
+    call: CallMeta,
+    work: Work,
+}
+
+/// What it should do.
+#[derive(Serialize, Deserialize)]
+enum Work {
+    Place(Box<NewOrder>),
     Cancel {
         channel: Channel,
         external_id: String,
         reason: CompactString,
-        call: Call,
     },
-}
-
-/// What comes beside it.
-#[derive(Serialize, Deserialize)]
-struct Call {
-    home: u16,
-    by: CompactString,
-    occurred_at: Option<Timestamp>,
-    key: Option<(u128, u128)>,
-    expected_version: Option<u64>,
-    request_id: Option<CompactString>,
-    respond_async: bool,
-    settle_timeout_ms: u64,
 }
 
 /// What it did.
@@ -74,10 +68,8 @@ impl Consign {
         new: &NewOrder,
         call: &CallMeta,
     ) -> Option<Result<OrderOutcome, ServiceError>> {
-        self.forward(home, call, |call| {
-            Forwarded::Place(Box::new(new.clone()), call)
-        })
-        .await
+        self.forward(home, call, || Work::Place(Box::new(new.clone())))
+            .await
     }
 
     /// Cancels an order by its name there; `None` when that is this node.
@@ -87,11 +79,10 @@ impl Consign {
         (channel, external_id, reason): (&Channel, &str, &CompactString),
         call: &CallMeta,
     ) -> Option<Result<OrderOutcome, ServiceError>> {
-        self.forward(home, call, |call| Forwarded::Cancel {
+        self.forward(home, call, || Work::Cancel {
             channel: channel.clone(),
             external_id: external_id.to_owned(),
             reason: reason.clone(),
-            call,
         })
         .await
     }
@@ -100,23 +91,31 @@ impl Consign {
         &self,
         home: PartitionId,
         call: &CallMeta,
-        question: impl Fn(Call) -> Forwarded,
+        work: impl FnOnce() -> Work,
     ) -> Option<Result<OrderOutcome, ServiceError>> {
         let node = &self.inner.node;
+        if node.leads(home) {
+            return None;
+        }
+        let mut question = Forwarded {
+            home: home.0,
+            call: call.clone(),
+            work: work(),
+        };
         // Without a key it could not be put again.
-        let key = call.key.unwrap_or_else(|| CommandKey {
+        question.call.key.get_or_insert_with(|| CommandKey {
             id: rand::random(),
             body: 0,
         });
         let deadline = Instant::now() + call.settle_timeout;
         while !node.leads(home) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let question = question(Call::of(home, call, key, left));
-            let question = match consign_runtime::encode(&question) {
-                Ok(question) => question,
+            question.call.settle_timeout = left;
+            let bytes = match consign_runtime::encode(&question) {
+                Ok(bytes) => bytes,
                 Err(error) => return Some(Err(ServiceError::storage(error))),
             };
-            let answer = node.ask_leader(home, question, left + ON_ITS_WAY).await;
+            let answer = node.ask_leader(home, bytes, left + ON_ITS_WAY).await;
             if let Some(Ok(answer)) = answer {
                 match consign_runtime::decode(&answer) {
                     Ok(Done::Moved) => {}
@@ -166,21 +165,18 @@ impl Consign {
     }
 
     async fn do_forwarded(&self, forwarded: Forwarded) -> Done {
-        let home = match &forwarded {
-            Forwarded::Place(_, call) | Forwarded::Cancel { call, .. } => PartitionId(call.home),
-        };
-        if !self.inner.node.leads(home) {
+        let Forwarded { home, call, work } = forwarded;
+        if !self.inner.node.leads(PartitionId(home)) {
             return Done::Moved;
         }
-        let outcome = match forwarded {
-            Forwarded::Place(new, call) => self.place(*new, call.into_meta()).await,
-            Forwarded::Cancel {
+        let outcome = match work {
+            Work::Place(new) => self.place(*new, call).await,
+            Work::Cancel {
                 channel,
                 external_id,
                 reason,
-                call,
             } => {
-                self.cancel_external(channel, &external_id, reason, call.into_meta())
+                self.cancel_external(channel, &external_id, reason, call)
                     .await
             }
         };
@@ -193,38 +189,6 @@ impl Consign {
                 settled: outcome.settled,
             },
             Err(error) => Done::Failed(error),
-        }
-    }
-}
-
-impl Call {
-    fn of(
-        PartitionId(home): PartitionId,
-        call: &CallMeta,
-        key: CommandKey,
-        left: Duration,
-    ) -> Call {
-        Call {
-            home,
-            by: call.by.clone(),
-            occurred_at: call.occurred_at,
-            key: Some((key.id, key.body)),
-            expected_version: call.expected_version,
-            request_id: call.request_id.clone(),
-            respond_async: call.respond_async,
-            settle_timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-
-    fn into_meta(self) -> CallMeta {
-        CallMeta {
-            by: self.by,
-            occurred_at: self.occurred_at,
-            key: self.key.map(|(id, body)| CommandKey { id, body }),
-            expected_version: self.expected_version,
-            request_id: self.request_id,
-            respond_async: self.respond_async,
-            settle_timeout: Duration::from_millis(self.settle_timeout_ms),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use consign_domain::time::Timestamp;
 use consign_runtime::{CommandKey, Remote, ReplicaOptions};
+use serde::{Deserialize, Serialize};
 
 /// What the service is started with.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ impl ConsignOptions {
 }
 
 /// What comes beside every call that may change something.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallMeta {
     /// The principal.
     pub by: CompactString,

@@ -126,7 +126,7 @@ impl<E: Entity> HostInner<E> {
         if !self.node.takes_messages() {
             return;
         }
-        if !self.lives_here(id) {
+        if !self.node.is_alone() && !self.lives_here(id) {
             return self.tell_there(id, &command, &from);
         }
         if self.quarantine.holds(id) {

@@ -23,6 +23,7 @@ mod checkpoint;
 mod clock;
 mod codec;
 mod commands;
+mod entity_rows;
 mod erased;
 mod handle;
 mod held;

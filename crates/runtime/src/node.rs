@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{GroupStatus, PartitionId, ReplicasError, WireError};
+use consign_journal::{GroupStatus, PartitionId, Replicas, ReplicasError, WireError};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 
@@ -339,10 +339,7 @@ impl Node {
     /// # Errors
     /// When a partition has no leader that answers in time.
     pub async fn read(&self, within: Duration) -> Result<(), ReplicasError> {
-        match self.0.stores() {
-            Some(stores) => stores.log.read(within).await,
-            None => Err(ReplicasError::NotRunning),
-        }
+        self.log()?.read(within).await
     }
 
     /// Gives all that this node leads to other nodes; their entities move there.
@@ -362,8 +359,7 @@ impl Node {
         address: &str,
         within: Duration,
     ) -> Result<usize, ReplicasError> {
-        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
-        stores.log.join(node, address, within).await
+        self.log()?.join(node, address, within).await
     }
 
     /// Takes a node out of the cluster, or goes on doing so; gives the partitions that are left.
@@ -371,8 +367,7 @@ impl Node {
     /// # Errors
     /// When a partition's leader refuses.
     pub async fn leave(&self, node: u64, within: Duration) -> Result<usize, ReplicasError> {
-        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
-        stores.log.leave(node, within).await
+        self.log()?.leave(node, within).await
     }
 
     /// Has a node lead a partition; says whether it does.
@@ -385,8 +380,12 @@ impl Node {
         to: u64,
         within: Duration,
     ) -> Result<bool, ReplicasError> {
+        self.log()?.transfer(partition, to, within).await
+    }
+
+    fn log(&self) -> Result<Arc<Replicas>, ReplicasError> {
         let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
-        stores.log.transfer(partition, to, within).await
+        Ok(Arc::clone(&stores.log))
     }
 
     /// This node's number, and how all partitions stand.

@@ -17,7 +17,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use compact_str::{CompactString, ToCompactString};
 use consign_domain::entity::Entity;
-use consign_domain::time::Timestamp;
 use consign_journal::{Answering, PartitionId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,7 @@ use tokio::time::Instant;
 use crate::codec;
 use crate::handle::Host;
 use crate::host::HostInner;
-use crate::types::{AskError, Asked, Call, CommandKey, EntityRef, Peer, Wait};
+use crate::types::{AskError, Asked, Call, CommandKey, EntityRef, Peer};
 
 /// How long until a question is put again whose entity has moved.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(30);
@@ -75,13 +74,7 @@ pub(crate) struct AskOf {
     passed_on: u8,
     id: CompactString,
     command: ByteBuf,
-    by: CompactString,
-    occurred_at: Option<Timestamp>,
-    key: Option<(u128, u128)>,
-    settled: bool,
-    settle_timeout_ms: u64,
-    expected_version: Option<u64>,
-    request_id: Option<CompactString>,
+    call: Call,
     claims: bool,
 }
 
@@ -100,7 +93,7 @@ struct Answered {
 pub(crate) type Bytesing = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
 /// Those who wait until a record is applied here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiters {
     /// By record.
     waiting: Mutex<BTreeMap<u64, Vec<oneshot::Sender<()>>>>,
@@ -108,14 +101,16 @@ pub(crate) struct Waiters {
     lowest: AtomicU64,
 }
 
-impl Waiters {
-    pub(crate) fn new() -> Waiters {
+impl Default for Waiters {
+    fn default() -> Waiters {
         Waiters {
             waiting: Mutex::default(),
             lowest: AtomicU64::new(u64::MAX),
         }
     }
+}
 
+impl Waiters {
     /// Records up to `index` are applied.
     pub(crate) fn applied(&self, index: u64) {
         if index < self.lowest.load(Ordering::SeqCst) {
@@ -213,13 +208,7 @@ impl<E: Entity> Host<E> {
             passed_on: 0,
             id: id.to_compact_string(),
             command: encoded(command)?,
-            by: call.by.clone(),
-            occurred_at: call.occurred_at,
-            key: call.key.map(|key| (key.id, key.body)),
-            settled: call.wait == Wait::Settled,
-            settle_timeout_ms: u64::try_from(call.settle_timeout.as_millis()).unwrap_or(u64::MAX),
-            expected_version: call.expected_version,
-            request_id: call.request_id.clone(),
+            call: call.clone(),
             claims,
         });
         let question = Bytes::from(encoded(&parcel)?.into_vec());
@@ -336,7 +325,7 @@ impl<E: Entity> HostInner<E> {
             ..asked.clone()
         });
         let question = Bytes::from(codec::encode(&parcel).ok()?);
-        let within = Duration::from_millis(asked.settle_timeout_ms) + ON_ITS_WAY;
+        let within = asked.call.settle_timeout + ON_ITS_WAY;
         self.node
             .remote
             .as_ref()?
@@ -368,23 +357,11 @@ impl<E: Entity> Host<E> {
     async fn answer(&self, asked: AskOf) -> Result<Answered, AskError<E::Rejection>> {
         let id: E::Id = asked.id.parse().map_err(|_| strange())?;
         let command = decoded(&asked.command)?;
-        let call = Call {
-            by: asked.by,
-            occurred_at: asked.occurred_at,
-            key: asked.key.map(|(id, body)| CommandKey { id, body }),
-            wait: if asked.settled {
-                Wait::Settled
-            } else {
-                Wait::Durable
-            },
-            settle_timeout: Duration::from_millis(asked.settle_timeout_ms),
-            expected_version: asked.expected_version,
-            request_id: asked.request_id,
-        };
         if !self.0.lives_here(&id) {
             return Err(AskError::Moved);
         }
-        let (id, asked): (E::Id, Asked<E>) = self.ask_here(id, command, call, asked.claims).await?;
+        let (id, asked): (E::Id, Asked<E>) =
+            self.ask_here(id, command, asked.call, asked.claims).await?;
         let PartitionId(partition) = self.0.partition(&EntityRef::of::<E>(&id));
         Ok(Answered {
             id: id.to_compact_string(),

@@ -112,7 +112,9 @@ impl NodeInner {
             dirty: Arc::new(AtomicUsize::new(0)),
             checkpointer: Checkpointer::new(options),
             applied: counters(),
-            waiters: (0..options.partitions).map(|_| Waiters::new()).collect(),
+            waiters: (0..options.partitions)
+                .map(|_| Waiters::default())
+                .collect(),
             remote: options.remote.clone(),
             out_of_touch: Mutex::default(),
             service: OnceLock::new(),
@@ -185,8 +187,9 @@ impl NodeInner {
     /// no replica of it does not learn who leads it.
     pub(crate) fn way_to(&self, partition: PartitionId) -> Option<u64> {
         let (remote, stores) = (self.remote.as_ref()?, self.stores()?);
-        let others = stores.log.whom_to_ask(partition);
-        others.into_iter().find(|node| remote.is_reachable(*node))
+        let goes = |node: &u64| *node != stores.log.node() && remote.is_reachable(*node);
+        let leader = stores.log.leader(partition).filter(goes);
+        leader.or_else(|| stores.log.members(partition).into_iter().find(goes))
     }
 
     /// Under whom records of a partition may be written here.

@@ -98,7 +98,7 @@ impl Debug for EntityRef {
 }
 
 /// Names an outside command, so that its repetition is recognised (L3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CommandKey {
     /// Hash of principal and key.
     pub id: u128,
@@ -107,7 +107,7 @@ pub struct CommandKey {
 }
 
 /// What an asker waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wait {
     /// That the command's events are durable.
     Durable,
@@ -116,7 +116,7 @@ pub enum Wait {
 }
 
 /// What comes beside an outside command.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// The principal.
     pub by: CompactString,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use consign_orchestrator::Timing;
 use serde::{Deserialize, Serialize};
 
 /// A quorum of more nodes than this answers no faster, and a group with so many is a slip.
@@ -35,14 +36,15 @@ pub(crate) struct ClusterSettings {
 
 impl Default for ClusterSettings {
     fn default() -> ClusterSettings {
+        let timing = Timing::default();
         ClusterSettings {
             node: 0,
             certificates: PathBuf::from("certs"),
             listen: String::new(),
             members: Vec::new(),
-            heartbeat_ms: 150,
-            election_timeout_ms: 500,
-            seal_after_ms: 1_500,
+            heartbeat_ms: super::in_ms(timing.heartbeat),
+            election_timeout_ms: super::in_ms(timing.election),
+            seal_after_ms: super::in_ms(timing.seal_after),
         }
     }
 }

@@ -134,8 +134,7 @@ impl Group {
         loop {
             self.work.notified().await;
             while let Some((lead, entries, dones)) = self.gather() {
-                // A batch that failed has told those who waited for it.
-                let _ = self.propose_batch(&raft, lead, &entries, dones).await;
+                self.propose_batch(&raft, lead, &entries, dones).await;
             }
         }
     }
@@ -161,13 +160,14 @@ impl Group {
         Some((lead, entries, dones))
     }
 
+    /// Proposes a batch; those who wait for it hear what became of it.
     async fn propose_batch(
         &self,
         raft: &Raft<Groups>,
         lead: LeaderId,
         entries: &[Entry],
         dones: Vec<Done>,
-    ) -> Result<(), AppendError> {
+    ) {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let batch = Batch::of(lead, ticket, entries.iter());
         *self.in_flight.lock() = Some(InFlight { ticket, dones });
@@ -176,16 +176,15 @@ impl Group {
             for done in self.take_in_flight(ticket).into_iter().flatten() {
                 done(Err(self.deposed()));
             }
-            return Err(self.deposed());
+            return;
         }
         let written = raft.client_write(batch).await;
         let unheard = self.take_in_flight(ticket);
-        let Err(error) = written else { return Ok(()) };
+        let Err(error) = written else { return };
         tracing::debug!(partition = %self.partition, %error, "a batch was not committed here");
         for done in unheard.into_iter().flatten() {
             done(Err(self.unknown()));
         }
-        Err(self.unknown())
     }
 
     /// Follows Raft's word on who leads; takes over and gives up.

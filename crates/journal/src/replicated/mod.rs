@@ -27,6 +27,7 @@ mod reads;
 mod replicas;
 mod snapshots;
 mod state_machine;
+mod status;
 mod store;
 mod wire;
 
@@ -34,7 +35,8 @@ pub use batch::LeaderId;
 pub use machine::{Machine, NextPart, VisitRow};
 pub use messages::AnswerError;
 pub use options::{ReplicaOptions, Timing};
-pub use replicas::{GroupStatus, Position, Replicas, ReplicasError};
+pub use replicas::{Position, Replicas, ReplicasError};
+pub use status::GroupStatus;
 pub use wire::{Alone, Answering, ReplicaWire, WireError};
 
 use batch::Batch;

@@ -124,7 +124,7 @@ impl Replicas {
                 else {
                     continue;
                 };
-                if !keeping_up(raft).contains(&to) {
+                if !keeps_up(raft, to) {
                     continue;
                 }
                 // Seen twice: who has just come back must keep up for a while.

@@ -55,29 +55,6 @@ impl Position {
     }
 }
 
-/// How a group stands, as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GroupStatus {
-    /// Which partition.
-    pub partition: u16,
-    /// Who leads it, if anybody is known to.
-    pub leader: Option<u64>,
-    /// Counts elections.
-    pub term: u64,
-    /// Who votes.
-    pub voters: Vec<u64>,
-    /// Who only listens.
-    pub learners: Vec<u64>,
-    /// Where each of them is reached.
-    pub members: Vec<(u64, String)>,
-    /// Entries in the log here.
-    pub last_index: u64,
-    /// Entries applied here.
-    pub applied_index: u64,
-    /// Whether this node leads it and may decide.
-    pub leads_here: bool,
-}
-
 /// Why replicas cannot do something.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplicasError {
@@ -373,67 +350,6 @@ impl Replicas {
     #[must_use]
     pub fn lead(&self, partition: PartitionId) -> Option<LeaderId> {
         self.group(partition)?.lead()
-    }
-
-    /// The node that leads a partition, as far as is known here.
-    #[must_use]
-    pub fn leader(&self, PartitionId(partition): PartitionId) -> Option<u64> {
-        let raft = self.running.get()?.rafts.get(usize::from(partition))?;
-        raft.metrics().borrow().current_leader
-    }
-
-    /// Whom to ask about a partition that is not led here: who leads it as far as is known, then
-    /// others that have it.
-    #[must_use]
-    pub fn whom_to_ask(&self, PartitionId(partition): PartitionId) -> Vec<u64> {
-        let raft = self
-            .running
-            .get()
-            .and_then(|it| it.rafts.get(usize::from(partition)));
-        let Some(raft) = raft else { return Vec::new() };
-        let metrics = raft.metrics();
-        let metrics = metrics.borrow();
-        let leader = metrics.current_leader;
-        let members = metrics
-            .membership_config
-            .membership()
-            .nodes()
-            .map(|(node, _)| *node);
-        let others = members.filter(|node| Some(*node) != leader);
-        let all = leader.into_iter().chain(others);
-        all.filter(|node| *node != self.options.node).collect()
-    }
-
-    /// How all groups stand.
-    #[must_use]
-    pub fn status(&self) -> Vec<GroupStatus> {
-        let Some(running) = self.running.get() else {
-            return Vec::new();
-        };
-        let status = |(group, raft): (&Arc<Group>, &Raft<Groups>)| {
-            let metrics = raft.metrics().borrow().clone();
-            let membership = metrics.membership_config.membership();
-            GroupStatus {
-                partition: group.partition.0,
-                leader: metrics.current_leader,
-                term: metrics.current_term,
-                voters: membership.voter_ids().collect(),
-                learners: membership.learner_ids().collect(),
-                members: membership
-                    .nodes()
-                    .map(|(node, place)| (*node, place.addr.clone()))
-                    .collect(),
-                last_index: metrics.last_log_index.map_or(0, |index| index + 1),
-                applied_index: group.applied.lock().entry(),
-                leads_here: group.lead().is_some(),
-            }
-        };
-        running
-            .groups
-            .iter()
-            .zip(&running.rafts)
-            .map(status)
-            .collect()
     }
 
     /// Bytes of all entries that no published checkpoint holds.

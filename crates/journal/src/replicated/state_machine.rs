@@ -116,11 +116,12 @@ impl RaftStateMachine<Groups> for StateMachine {
         let mut applied = Vec::new();
         for entry in entries {
             let log_id = entry.log_id;
-            let mut position = self.group.applied.lock().clone();
+            let mut records = self.group.applied.lock().records;
+            let mut changed = None;
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(batch) => match self.take(log_id, &batch, position.records) {
-                    Ok(records) => position.records = records,
+                EntryPayload::Normal(batch) => match self.take(log_id, &batch, records) {
+                    Ok(after) => records = after,
                     Err(what) => {
                         let partition = self.group.partition;
                         self.group.machine.failed(&format!(
@@ -130,12 +131,16 @@ impl RaftStateMachine<Groups> for StateMachine {
                     }
                 },
                 EntryPayload::Membership(membership) => {
-                    position.membership = StoredMembership::new(Some(log_id), membership);
+                    changed = Some(StoredMembership::new(Some(log_id), membership));
                 }
             }
-            position.log_id = Some(log_id);
             // All of it at once: a checkpoint may look at any moment.
-            *self.group.applied.lock() = position;
+            let mut position = self.group.applied.lock();
+            (position.records, position.log_id) = (records, Some(log_id));
+            if let Some(membership) = changed {
+                position.membership = membership;
+            }
+            drop(position);
             applied.push(());
         }
         let entry = self.group.applied.lock().entry();
