@@ -65,6 +65,18 @@ impl ReplicaWire for NodeLines {
         self.ask_on(lane, node, question, within)
     }
 
+    fn tell(&self, node: u64, message: Bytes) {
+        let Some(transport) = self.transport.get() else {
+            return;
+        };
+        // Without a connection it would arrive when nobody cares any more.
+        if transport.is_connected(NodeId(node), Lane::Replicas)
+            && let Err(error) = transport.send(NodeId(node), Lane::Replicas, message)
+        {
+            tracing::debug!(node, %error, "a message between replicas was not sent");
+        }
+    }
+
     fn locate(&self, node: u64, address: &str) {
         if let Some(transport) = self.transport.get() {
             transport.set_peer(NodeId(node), address);
@@ -98,9 +110,14 @@ impl Remote for NodeLines {
 pub struct Ears(pub Arc<NodeLines>);
 
 impl Handler for Ears {
-    fn message(&self, _: NodeId, _: Lane, payload: Bytes) {
-        if let Some(node) = self.0.node.get() {
-            node.told(&payload);
+    fn message(&self, NodeId(from): NodeId, lane: Lane, payload: Bytes) {
+        let Some(node) = self.0.node.get() else {
+            return;
+        };
+        match lane {
+            Lane::Replicas => node.hear_replica(from, &payload),
+            Lane::Entities => node.told(&payload),
+            Lane::Snapshots => {}
         }
     }
 

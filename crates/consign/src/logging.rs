@@ -10,9 +10,8 @@ use crate::exit::Failure;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Libraries that are heard less, unless the setting names them. ractor opens two spans of level
-/// `info` for each actor, which lives for one order; openraft says for every heartbeat that a node
-/// is away, and the journal says once who leads.
-const QUIET: [(&str, &str); 2] = [("ractor", "warn"), ("openraft", "off")];
+/// `info` for each actor, which lives for one order.
+const QUIET: [(&str, &str); 1] = [("ractor", "warn")];
 
 fn with_quiet_libraries(level: &str) -> String {
     let quiet = QUIET.iter().filter(|(name, _)| !level.contains(name));

@@ -5,7 +5,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use crate::error::OpenError;
 
 /// The format of both files. A change that older binaries cannot read counts it up.
-pub const FORMAT_VERSION: u64 = 2;
+pub const FORMAT_VERSION: u64 = 3;
 
 /// Facts about a file, by name.
 pub(crate) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");

@@ -319,6 +319,18 @@ impl Journal {
         self.shared.tail.read(partition, from, entries_max)
     }
 
+    /// As [`Journal::tail`]: one at least if there is one, more until `bytes_max`.
+    pub(crate) fn tail_bytes_max(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        entries_max: usize,
+        bytes_max: u64,
+    ) -> Vec<(u64, Entry)> {
+        let tail = &self.shared.tail;
+        tail.read_bytes(partition, (from, entries_max), bytes_max)
+    }
+
     /// Registers who hears that the log has failed, and why.
     pub fn on_failure(&self, hear: Box<dyn Fn(&str) + Send + Sync>) {
         self.shared.hear_failure.write().push(hear);

@@ -105,7 +105,18 @@ impl Tail {
         self.of(partition).map_or(0, |tail| tail.read().durable)
     }
 
+    /// Entries from `from` on, `max` at most.
     pub(crate) fn read(&self, partition: PartitionId, from: u64, max: usize) -> Vec<(u64, Entry)> {
+        self.read_bytes(partition, (from, max), u64::MAX)
+    }
+
+    /// As [`Tail::read`]: one at least if there is one, more until `bytes_max`.
+    pub(crate) fn read_bytes(
+        &self,
+        partition: PartitionId,
+        (from, max): (u64, usize),
+        bytes_max: u64,
+    ) -> Vec<(u64, Entry)> {
         let Some(tail) = self.of(partition) else {
             return Vec::new();
         };
@@ -114,8 +125,16 @@ impl Tail {
             return Vec::new();
         };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let entries = tail.entries.iter().skip(skip).take(max).cloned();
-        (from..).zip(entries).collect()
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            let is_first = bytes == 0;
+            bytes += entry.size();
+            is_first || bytes <= bytes_max
+        };
+        let entries = tail.entries.iter().skip(skip).take(max).take_while(fits);
+        // Not `(from..)` first: it would count past the last number there is.
+        let numbered = entries.cloned().zip(from..);
+        numbered.map(|(entry, index)| (index, entry)).collect()
     }
 
     /// Forgets entries up to and including `upto`.

@@ -184,14 +184,22 @@ impl<L: Log> Raft<L> {
             let Some(peer) = leading.peers.get_mut(&node) else {
                 return;
             };
-            if peer.next > last || !peer.takes_more() {
+            if peer.next > last {
                 return;
             }
             let before = peer.next - 1;
             let Some(term) = self.terms.at(before) else {
-                peer.flow = Flow::Snapshot;
-                return self.snapshots_wanted.push(node);
+                // Who is away would not take it.
+                let is_there = peer.heard_at + self.options.election > self.now;
+                if is_there && peer.flow != Flow::Snapshot {
+                    peer.flow = Flow::Snapshot;
+                    self.snapshots_wanted.push(node);
+                }
+                return;
             };
+            if !peer.takes_more() {
+                return;
+            }
             let entries = self.log.read(peer.next, SENT_BYTES_MAX);
             if entries.is_empty() {
                 return;

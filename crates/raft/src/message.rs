@@ -44,6 +44,24 @@ pub struct Message {
     pub body: Body,
 }
 
+impl Message {
+    /// Whether another message of the same leader, made at the same time, says the same. Looks at no
+    /// entry: what comes after the same one, and is as long, is the same.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Message) -> bool {
+        let head = |message: &Message| match &message.body {
+            Body::Append {
+                prev,
+                commit,
+                round,
+                entries,
+            } => Some((message.term, *prev, *commit, *round, entries.len())),
+            _ => None,
+        };
+        head(self).is_some_and(|head_of_this| Some(head_of_this) == head(other))
+    }
+}
+
 /// What a message tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {

@@ -327,6 +327,12 @@ impl<L: Log> Raft<L> {
             .map_or(&NOBODY, |(_, membership)| membership)
     }
 
+    /// The entry that says who is in the group; none if nobody knows.
+    #[must_use]
+    pub fn membership_at(&self) -> Option<u64> {
+        self.memberships.last().map(|(index, _)| *index)
+    }
+
     /// Whether this node is the only one that votes.
     pub(crate) fn is_alone(&self) -> bool {
         let membership = self.membership();

@@ -276,10 +276,17 @@ impl Node {
         Ok(answering.await)
     }
 
+    /// Takes a message of another replica of the log.
+    pub fn hear_replica(&self, from: u64, message: &[u8]) {
+        if let Ok(stores) = self.0.open_stores() {
+            stores.log.hear(from, message);
+        }
+    }
+
     /// Answers a question of another replica of the log.
     ///
     /// # Errors
-    /// When it is none, or Raft will not.
+    /// When it is none, or cannot be done.
     pub async fn answer_replica(&self, question: Bytes) -> Result<Bytes, String> {
         let stores = self.0.open_stores().map_err(|error| error.to_string())?;
         let answer = stores.log.answer(question).await;
@@ -473,7 +480,7 @@ impl Node {
         self.0.admission.close();
         self.0.stop_because(SHUT_DOWN);
         if let Some(stores) = self.0.stores() {
-            stores.log.shutdown().await;
+            stores.log.close();
         }
         let node = Arc::clone(&self.0);
         // A checkpoint that is being written ends first; it holds the stores.

@@ -105,10 +105,10 @@ impl Batch {
         })
     }
 
-    /// How many records it is, committed under `term` of `node`.
-    pub(crate) fn records_under(&self, term: u64, node: u64) -> u64 {
+    /// How many records it is, committed under `term`, which has one leader.
+    pub(crate) fn records_under(&self, term: u64) -> u64 {
         let head = self.head();
-        if head.lead == (LeaderId { term, node }) {
+        if head.lead.term == term {
             u64::from(head.count)
         } else {
             0
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn a_batch_counts_only_under_the_leader_that_decided_it() {
         let batch = Batch::of(LEAD, 9, [entry(b"a", None), entry(b"b", None)].iter());
-        assert_eq!(batch.records_under(3, 2), 2);
-        assert_eq!(batch.records_under(4, 2), 0);
-        assert_eq!(batch.records_under(3, 1), 0);
+        assert_eq!(batch.records_under(3), 2);
+        assert_eq!(batch.records_under(4), 0);
+        assert_eq!(batch.records_under(2), 0);
     }
 
     proptest! {

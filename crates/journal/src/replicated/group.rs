@@ -1,36 +1,37 @@
-//! One partition's group on this node: what waits, who leads, what is applied.
+//! One partition's group on this node: Raft, driven; what waits, who leads, what is applied.
 //!
 //! ```text
-//! follower ──elected, own first entry applied──► leader ──no quorum, or another term──► follower
+//! append ─► waiting ─► batch ─► Raft ─► journal and other nodes ─► committed ─► applied: its `Done`s
+//! follower ──elected, own first entry applied──► leader ──deposed, or no quorum──► follower
 //! ```
-//! In: appends of this node's actors, and Raft's word on who leads. Out: batches, one in flight, each
-//! holding all that waited; and for each append what became of it. An append is acknowledged when its
-//! batch is applied. It is *deposed* when it was never proposed, *unknown* when it may have been.
+//! In: appends of this node's actors, messages of other replicas, word of what is durable, time. Out:
+//! batches, one in flight, each holding all that waited; and for each append what became of it: it is
+//! acknowledged when its batch is applied, *deposed* when it was never proposed, *unknown* when it may
+//! have been. No task of its own moves it: whoever brings something carries it to its end, one at a
+//! time, so an entry wakes nobody who does not wait for it.
 
-use std::path::Path;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use openraft::{Raft, ServerState};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use consign_raft::{Mark, Message, Payload, Raft, RaftOptions, ReadId, Restored, Vote};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
-use super::Groups;
 use super::batch::{Batch, LeaderId};
 use super::machine::Machine;
+use super::messages::encode;
 use super::replicas::Position;
 use super::store::GroupLog;
+use super::wire::ReplicaWire;
 use crate::error::AppendError;
 use crate::log::{Done, Entry, PartitionId};
-use crate::state::StateStore;
 
 /// Entries of one batch at most.
 const BATCH_ENTRIES_MAX: usize = 8_192;
 /// Bytes after which a batch takes no further entry.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
-/// How often a leader looks whether it still has a quorum.
-const QUORUM_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// An append that waits for its batch.
 struct Waiting {
@@ -45,47 +46,109 @@ struct InFlight {
     dones: Vec<Done>,
 }
 
+/// What is changed by one at a time.
+pub(super) struct Core {
+    pub(super) raft: Raft<GroupLog>,
+    waiting: Vec<Waiting>,
+    in_flight: Option<InFlight>,
+    tickets: u64,
+    /// Somebody applies entries right now.
+    pub(super) applying: bool,
+    /// This node's lead, and the entry that must be applied before it counts.
+    pub(super) lead_after: Option<(LeaderId, u64)>,
+    reads: HashMap<ReadId, oneshot::Sender<Option<u64>>>,
+    reads_asked: u64,
+    /// The entry whose membership the lines are made for.
+    located_at: Option<u64>,
+    leader_seen: Option<u64>,
+}
+
 pub(crate) struct Group {
     pub(crate) partition: PartitionId,
+    node: u64,
     pub(crate) log: GroupLog,
     pub(crate) machine: Arc<dyn Machine>,
-    waiting: Mutex<Vec<Waiting>>,
-    work: Notify,
-    in_flight: Mutex<Option<InFlight>>,
-    tickets: AtomicU64,
+    pub(super) wire: Arc<dyn ReplicaWire>,
+    core: Mutex<Core>,
+    began: Instant,
     /// Set while the lead is being moved: nothing more is decided here.
-    sealed: AtomicBool,
+    pub(super) sealed: AtomicBool,
     /// Who may append here: this node, once its own first entry in its term is applied.
-    lead: Mutex<Option<LeaderId>>,
+    pub(super) lead: Mutex<Option<LeaderId>>,
+    /// Who leads has changed, or may have.
+    pub(super) lead_changed: Notify,
+    /// Replicas that need a snapshot.
+    pub(super) snapshots_wanted: Notify,
+    pub(super) wants_snapshot: Mutex<Vec<(u64, u64)>>,
+    /// Why the journal keeps nothing any more.
+    journal_failure: Mutex<Option<String>>,
     pub(crate) applied: Mutex<Position>,
     /// Records that a quorum has and that are being applied here, or are: they may be read.
     pub(crate) committed: AtomicU64,
-    /// Raft's entry that was applied last, as the journal counts; for those who wait.
+    /// The entry that was applied last; for those who wait.
     pub(crate) applied_entry: watch::Sender<u64>,
 }
 
 impl Group {
     pub(crate) fn new(
         partition: PartitionId,
-        log: GroupLog,
-        machine: Arc<dyn Machine>,
+        options: RaftOptions,
+        (log, restored): (GroupLog, Restored),
+        (machine, wire): (Arc<dyn Machine>, Arc<dyn ReplicaWire>),
         applied: Position,
-    ) -> Group {
-        Group {
-            partition,
-            log,
-            machine,
-            waiting: Mutex::default(),
-            work: Notify::new(),
-            in_flight: Mutex::default(),
-            // Batches of an earlier run of this process must not pass for ours.
-            tickets: AtomicU64::new(rand::random::<u64>() >> 1),
-            sealed: AtomicBool::new(false),
-            lead: Mutex::default(),
-            committed: AtomicU64::new(applied.records),
-            applied_entry: watch::Sender::new(applied.entry()),
-            applied: Mutex::new(applied),
-        }
+    ) -> Arc<Group> {
+        Arc::new_cyclic(|group| {
+            let log = log.heard_by(group.clone());
+            let core = Core {
+                raft: Raft::new(options, log.clone(), restored, 0),
+                waiting: Vec::new(),
+                in_flight: None,
+                // Batches of an earlier run of this process must not pass for ours.
+                tickets: rand::random::<u64>() >> 1,
+                applying: false,
+                lead_after: None,
+                reads: HashMap::new(),
+                reads_asked: 0,
+                located_at: None,
+                leader_seen: None,
+            };
+            Group {
+                partition,
+                node: options.node,
+                log,
+                machine,
+                wire,
+                core: Mutex::new(core),
+                began: Instant::now(),
+                sealed: AtomicBool::new(false),
+                lead: Mutex::default(),
+                lead_changed: Notify::new(),
+                snapshots_wanted: Notify::new(),
+                wants_snapshot: Mutex::default(),
+                journal_failure: Mutex::default(),
+                committed: AtomicU64::new(applied.records),
+                applied_entry: watch::Sender::new(applied.entry()),
+                applied: Mutex::new(applied),
+            }
+        })
+    }
+
+    /// Milliseconds of this group's life.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Looks at Raft, or brings it something; what follows from that is done before this returns.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.core.lock();
+        let outcome = act(&mut core);
+        self.settle(core);
+        outcome
+    }
+
+    /// Looks at Raft.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Raft<GroupLog>) -> T) -> T {
+        look(&self.core.lock().raft)
     }
 
     /// Takes an append in, decided under `lead`.
@@ -93,8 +156,11 @@ impl Group {
         if *self.lead.lock() != Some(lead) {
             return done(Err(self.deposed()));
         }
-        self.waiting.lock().push(Waiting { lead, entry, done });
-        self.work.notify_one();
+        let mut core = self.core.lock();
+        core.waiting.push(Waiting { lead, entry, done });
+        if core.in_flight.is_none() {
+            self.settle(core);
+        }
     }
 
     /// Under whom this node may append.
@@ -102,15 +168,53 @@ impl Group {
         *self.lead.lock()
     }
 
-    /// Gives the lead up at once, and does not take it again before it is unsealed.
-    pub(crate) fn seal(&self, sealed: bool) {
-        self.sealed.store(sealed, Ordering::SeqCst);
-        if sealed && let Some(lead) = self.lead() {
-            self.give_up(lead);
+    /// Time goes by.
+    pub(crate) fn tick(&self) {
+        let now = self.now();
+        self.act(|core| core.raft.tick(now));
+    }
+
+    /// Takes another replica's message.
+    pub(crate) fn receive(&self, from: u64, message: Message) {
+        let now = self.now();
+        self.act(|core| core.raft.receive(now, from, message));
+    }
+
+    pub(crate) fn durable(&self, upto: Mark) {
+        self.act(|core| core.raft.durable(upto));
+    }
+
+    pub(crate) fn vote_saved(&self, vote: Vote) {
+        self.act(|core| core.raft.vote_saved(vote));
+    }
+
+    /// The journal keeps nothing any more. May be told by a thread that holds the group.
+    pub(crate) fn journal_failed(&self, reason: &str) {
+        self.journal_failure.lock().get_or_insert(reason.to_owned());
+        self.lead_changed.notify_one();
+    }
+
+    /// Stops Raft, if the journal has failed.
+    pub(super) fn mind_journal(&self) {
+        let failure = self.journal_failure.lock().clone();
+        if let Some(reason) = failure {
+            self.act(|core| core.raft.halt(&reason));
         }
     }
 
-    fn deposed(&self) -> AppendError {
+    /// Up to where one must have read, confirmed by a quorum; none when this node does not lead.
+    pub(crate) async fn read_index(&self) -> Option<u64> {
+        let (tell, hear) = oneshot::channel();
+        self.act(|core| {
+            core.reads_asked += 1;
+            let id = ReadId(core.reads_asked);
+            core.reads.insert(id, tell);
+            core.raft.read(id);
+        });
+        hear.await.ok().flatten()
+    }
+
+    pub(super) fn deposed(&self) -> AppendError {
         AppendError::Deposed {
             partition: self.partition,
         }
@@ -122,185 +226,165 @@ impl Group {
         }
     }
 
+    /// Does what follows from what has just been brought, until nothing does.
+    fn settle<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
+        loop {
+            self.propose_what_waits(&mut core);
+            self.say(&mut core);
+            let applicable = core.raft.applicable();
+            let applied = *self.applied_entry.borrow();
+            if core.applying || applicable <= applied {
+                break;
+            }
+            core.applying = true;
+            drop(core);
+            let went_well = self.apply(applied + 1, applicable);
+            core = self.core.lock();
+            core.applying = false;
+            if let Err(reason) = went_well {
+                core.raft.halt(&reason);
+                self.machine.failed(&reason);
+                break;
+            }
+        }
+        self.mind_lead(&mut core);
+    }
+
+    /// Proposes a leader's first entry, and all that waits unless a batch is in flight.
+    fn propose_what_waits(&self, core: &mut Core) {
+        let lead = self.raft_lead(&core.raft);
+        if core.lead_after.map(|(lead, _)| lead) != lead {
+            core.lead_after = None;
+            if let Some(lead) = lead
+                && let Ok(first) = core.raft.propose(Payload::Blank)
+            {
+                core.lead_after = Some((lead, first.index));
+            }
+        }
+        while core.in_flight.is_none()
+            && let Some((lead, entries, dones)) = gather(&mut core.waiting)
+        {
+            // Who was deposed meanwhile has answered what it knew of; this came too late.
+            if *self.lead.lock() == Some(lead) {
+                let ticket = core.tickets;
+                core.tickets += 1;
+                let Batch(bytes) = Batch::of(lead, ticket, entries.iter());
+                if core.raft.propose(Payload::Data(bytes)).is_ok() {
+                    core.in_flight = Some(InFlight { ticket, dones });
+                    return;
+                }
+            }
+            dones.into_iter().for_each(|done| done(Err(self.deposed())));
+        }
+    }
+
+    /// This node, if Raft says that it leads and the lead is not being given away.
+    fn raft_lead(&self, raft: &Raft<GroupLog>) -> Option<LeaderId> {
+        let leads = raft.leads() && !self.sealed.load(Ordering::SeqCst);
+        leads.then(|| LeaderId {
+            term: raft.vote().term,
+            node: self.node,
+        })
+    }
+
+    /// Sends messages, answers reads, asks for snapshots to be sent.
+    fn say(&self, core: &mut Core) {
+        let mut before: Option<(Message, bytes::Bytes)> = None;
+        let changed_at = core.raft.membership_at();
+        if core.located_at != changed_at {
+            core.located_at = changed_at;
+            for (node, address) in core.raft.membership().nodes() {
+                if node != self.node {
+                    self.wire.locate(node, address);
+                }
+            }
+        }
+        for (to, message) in core.raft.take_messages() {
+            // To all followers that keep up, the same is said.
+            let bytes = match &before {
+                Some((said, bytes)) if said.says_the_same(&message) => bytes.clone(),
+                _ => encode(&(self.partition.0, &message)),
+            };
+            self.wire.tell(to, bytes.clone());
+            before = Some((message, bytes));
+        }
+        for (id, index) in core.raft.take_reads() {
+            if let Some(tell) = core.reads.remove(&id) {
+                // Who asked may have gone.
+                let _ = tell.send(index);
+            }
+        }
+        let term = core.raft.vote().term;
+        let wanted = core.raft.take_snapshots_wanted();
+        if !wanted.is_empty() {
+            let wanted = wanted.into_iter().map(|node| (node, term));
+            self.wants_snapshot.lock().extend(wanted);
+            self.snapshots_wanted.notify_one();
+        }
+    }
+
+    /// Has the lead taken over, or given up, if that is due.
+    fn mind_lead(&self, core: &mut Core) {
+        let applied = *self.applied_entry.borrow();
+        let due = core
+            .lead_after
+            .filter(|(_, first)| *first <= applied)
+            .map(|(lead, _)| lead);
+        let leader = core.raft.leader();
+        if due != self.lead() || leader != core.leader_seen {
+            core.leader_seen = leader;
+            self.lead_changed.notify_one();
+        }
+    }
+
+    /// Under whom this node should lead by now.
+    pub(super) fn due_lead(&self) -> Option<LeaderId> {
+        let core = self.core.lock();
+        let applied = *self.applied_entry.borrow();
+        let (lead, first) = core.lead_after?;
+        let is_due = first <= applied && self.raft_lead(&core.raft) == Some(lead);
+        is_due.then_some(lead)
+    }
+
     /// Who waits for the batch with this ticket, if it was made here and is still waited for.
-    pub(crate) fn take_in_flight(&self, ticket: u64) -> Option<Vec<Done>> {
-        let mut in_flight = self.in_flight.lock();
+    pub(super) fn take_in_flight(&self, ticket: u64) -> Option<Vec<Done>> {
+        let in_flight = &mut self.core.lock().in_flight;
         let is_it = in_flight.as_ref().is_some_and(|it| it.ticket == ticket);
         is_it.then(|| in_flight.take()).flatten().map(|it| it.dones)
     }
 
-    /// Proposes all that waits, batch by batch.
-    pub(crate) async fn propose(self: Arc<Self>, raft: Raft<Groups>) {
-        loop {
-            self.work.notified().await;
-            while let Some((lead, entries, dones)) = self.gather() {
-                self.propose_batch(&raft, lead, &entries, dones).await;
-            }
-        }
-    }
-
-    /// All that waits, up to a batch's bounds, under one leader.
-    fn gather(&self) -> Option<(LeaderId, Vec<Entry>, Vec<Done>)> {
-        let mut waiting = self.waiting.lock();
-        let lead = waiting.first()?.lead;
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.entry.size();
-            waiting.lead == lead && (bytes <= BATCH_BYTES_MAX || bytes == waiting.entry.size())
-        };
-        let count = waiting
-            .iter()
-            .take(BATCH_ENTRIES_MAX)
-            .take_while(fits)
-            .count();
-        let taken: Vec<Waiting> = waiting.drain(..count).collect();
-        drop(waiting);
-        let pairs = taken.into_iter().map(|it| (it.entry, it.done));
-        let (entries, dones) = pairs.unzip();
-        Some((lead, entries, dones))
-    }
-
-    /// Proposes a batch; those who wait for it hear what became of it.
-    async fn propose_batch(
-        &self,
-        raft: &Raft<Groups>,
-        lead: LeaderId,
-        entries: &[Entry],
-        dones: Vec<Done>,
-    ) {
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let batch = Batch::of(lead, ticket, entries.iter());
-        *self.in_flight.lock() = Some(InFlight { ticket, dones });
-        // A leader that was deposed meanwhile has answered what it knew of; this came too late.
-        if *self.lead.lock() != Some(lead) {
-            for done in self.take_in_flight(ticket).into_iter().flatten() {
-                done(Err(self.deposed()));
-            }
-            return;
-        }
-        let written = raft.client_write(batch).await;
-        let unheard = self.take_in_flight(ticket);
-        let Err(error) = written else { return };
-        tracing::debug!(partition = %self.partition, %error, "a batch was not committed here");
-        for done in unheard.into_iter().flatten() {
-            done(Err(self.unknown()));
-        }
-    }
-
-    /// Follows Raft's word on who leads; takes over and gives up.
-    pub(crate) async fn watch(self: Arc<Self>, raft: Raft<Groups>, seal_after: Duration) {
-        let mut metrics = raft.server_metrics();
-        let mut leader_before = None;
-        let mut looks = tokio::time::interval(QUORUM_LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let seal_after_ms = u64::try_from(seal_after.as_millis()).unwrap_or(u64::MAX);
-        loop {
-            let wanted = {
-                let quorum = raft
-                    .metrics()
-                    .borrow()
-                    .millis_since_quorum_ack
-                    .is_none_or(|millis| millis < seal_after_ms);
-                let metrics = metrics.borrow_and_update();
-                let leads = metrics.state == ServerState::Leader && metrics.vote.is_committed();
-                let leader = metrics.vote.leader_id();
-                let sealed = self.sealed.load(Ordering::SeqCst);
-                (leads && quorum && !sealed).then_some(LeaderId {
-                    term: leader.term,
-                    node: leader.node_id,
-                })
-            };
-            let current = self.lead();
-            if current != wanted {
-                if let Some(lead) = current {
-                    self.give_up(lead);
-                }
-                if let Some(lead) = wanted {
-                    let taking = self.take_over(&raft, lead);
-                    // Without a quorum it would take for ever; the next look tries again.
-                    let _ = tokio::time::timeout(seal_after, taking).await;
-                }
-            }
-            let leader = metrics.borrow().current_leader;
-            if leader != leader_before && leader.is_some() {
-                self.machine.leader_changed(self.partition);
-            }
-            leader_before = leader;
-            tokio::select! {
-                biased;
-                changed = metrics.changed() => if changed.is_err() { return },
-                _ = looks.tick() => {}
-            }
-        }
-    }
-
-    /// Leads once an entry of its own is applied: everything that was acknowledged before is, too.
-    async fn take_over(&self, raft: &Raft<Groups>, lead: LeaderId) {
-        // Apart from what is in flight: nobody waits for it but this.
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let first = Batch::of(lead, ticket, [].iter());
-        if raft.client_write(first).await.is_err() {
-            return;
-        }
-        if self.sealed.load(Ordering::SeqCst) {
-            return;
-        }
-        tracing::info!(partition = %self.partition, %lead, "leads");
-        *self.lead.lock() = Some(lead);
-        let (machine, partition) = (Arc::clone(&self.machine), self.partition);
-        let told = tokio::task::spawn_blocking(move || machine.lead(partition, lead));
-        if told.await.is_err() {
-            tracing::error!(partition = %self.partition, "the machine failed to take over");
-        }
-        // Given up meanwhile, because the lead is being moved: that word may have come first.
-        if self.lead() != Some(lead) {
-            self.machine.follow(self.partition);
-        }
-    }
-
     /// Nothing more is decided here. Who waits hears so: it was not done, or it may have been.
-    fn give_up(&self, lead: LeaderId) {
+    pub(super) fn give_up(&self, lead: LeaderId) {
         tracing::warn!(partition = %self.partition, %lead, "leads no more");
         *self.lead.lock() = None;
-        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let (waiting, in_flight) = {
+            let mut core = self.core.lock();
+            (std::mem::take(&mut core.waiting), core.in_flight.take())
+        };
         for waiting in waiting {
             (waiting.done)(Err(self.deposed()));
         }
-        let in_flight = self.in_flight.lock().take();
-        for done in in_flight.map(|it| it.dones).into_iter().flatten() {
+        for done in in_flight.into_iter().flat_map(|it| it.dones) {
             done(Err(self.unknown()));
         }
         self.machine.follow(self.partition);
     }
+}
 
-    /// Rows have been replaced by those of a snapshot: the log goes on after it.
-    pub(crate) async fn settle_at(
-        &self,
-        state: &StateStore,
-        position: Position,
-        file: &Path,
-    ) -> Result<(), String> {
-        if let Some(log_id) = position.log_id {
-            let jumped = self.log.let_go(log_id, Some(position.records));
-            // Without it the mark must stay.
-            jumped.await.map_err(|error| error.to_string())?;
-        }
-        tracing::info!(partition = %self.partition, records = position.records, "has a snapshot");
-        let entry = position.entry();
-        self.committed.store(position.records, Ordering::Release);
-        *self.applied.lock() = position;
-        self.applied_entry.send_replace(entry);
-        let unmarked = state.write(&[StateStore::installing(self.partition, None)]);
-        unmarked.map_err(|error| error.to_string())?;
-        // It would only be written over by the next one.
-        let _ = std::fs::remove_file(file);
-        Ok(())
-    }
-
-    /// Gives up for good: the node closes.
-    pub(crate) fn close(&self) {
-        if let Some(lead) = self.lead() {
-            self.give_up(lead);
-        }
-    }
+/// All that waits, up to a batch's bounds, under one leader.
+fn gather(waiting: &mut Vec<Waiting>) -> Option<(LeaderId, Vec<Entry>, Vec<Done>)> {
+    let lead = waiting.first()?.lead;
+    let mut bytes = 0;
+    let fits = |waiting: &&Waiting| {
+        bytes += waiting.entry.size();
+        waiting.lead == lead && (bytes <= BATCH_BYTES_MAX || bytes == waiting.entry.size())
+    };
+    let count = waiting
+        .iter()
+        .take(BATCH_ENTRIES_MAX)
+        .take_while(fits)
+        .count();
+    let taken = waiting.drain(..count);
+    let (entries, dones) = taken.map(|it| (it.entry, it.done)).unzip();
+    Some((lead, entries, dones))
 }

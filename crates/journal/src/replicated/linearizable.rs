@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::messages::{Answer, Question, ask};
 use super::replicas::{Replicas, ReplicasError};
-use super::store::journal_index;
 use crate::log::PartitionId;
 
 /// How long a round of read indexes may take.
@@ -65,7 +64,11 @@ impl Replicas {
     }
 
     /// Waits until an entry is applied here.
-    async fn applied_upto(&self, partition: PartitionId, entry: u64) -> Result<(), String> {
+    pub(super) async fn applied_upto(
+        &self,
+        partition: PartitionId,
+        entry: u64,
+    ) -> Result<(), String> {
         let group = self.group(partition).ok_or("there is no such partition")?;
         let mut applied = group.applied_entry.subscribe();
         let reached = applied.wait_for(|applied| *applied >= entry).await;
@@ -94,18 +97,8 @@ impl Replicas {
     /// Of those partitions that this node leads: confirmed by a quorum.
     pub(super) async fn own_read_indexes(&self, partitions: &[u16]) -> Vec<Option<u64>> {
         let index = |partition: &u16| {
-            // Who is giving the lead away asks nobody: that would make its lease longer.
-            let leads = self.lead(PartitionId(*partition)).is_some();
-            let raft = self
-                .running
-                .get()
-                .filter(|_| leads)
-                .and_then(|running| running.rafts.get(usize::from(*partition)))
-                .cloned();
-            async move {
-                let (read, _) = raft?.get_read_log_id().await.ok()?;
-                Some(journal_index(read))
-            }
+            let group = self.group(PartitionId(*partition)).map(Arc::clone);
+            async move { group?.read_index().await }
         };
         futures::future::join_all(partitions.iter().map(index)).await
     }

@@ -1,7 +1,7 @@
 //! The journal as replicas of it agree on it: one Raft group for each partition, over one log.
 //!
 //! ```text
-//! append ─► waiting ─► one batch ─► Raft: this node's log and the other replicas' (a quorum)
+//! append ─► waiting ─► one batch ─► consign-raft: this node's log and the others' (a quorum)
 //!                         ▲              │ committed
 //!                         └─ next ◄──────┴─► applied: `Done` of who appended, else `Machine`
 //! ```
@@ -14,8 +14,10 @@
 //! Records are counted apart from Raft's entries: a batch holds many, and an election's none.
 
 mod answers;
+mod apply;
 mod batch;
 mod group;
+mod lead;
 mod linearizable;
 mod machine;
 pub(crate) mod messages;
@@ -26,7 +28,6 @@ mod purge;
 mod reads;
 mod replicas;
 mod snapshots;
-mod state_machine;
 mod status;
 mod store;
 mod wire;
@@ -38,23 +39,3 @@ pub use options::{ReplicaOptions, Timing};
 pub use replicas::{Position, Replicas, ReplicasError};
 pub use status::GroupStatus;
 pub use wire::{Alone, Answering, ReplicaWire, WireError};
-
-use batch::Batch;
-use state_machine::SnapshotData;
-
-openraft::declare_raft_types!(
-    /// What Raft is told about us.
-    pub(crate) Groups:
-        D = Batch,
-        R = (),
-        NodeId = u64,
-        Node = openraft::BasicNode,
-        Entry = openraft::Entry<Groups>,
-        SnapshotData = SnapshotData,
-        AsyncRuntime = openraft::TokioRuntime,
-);
-
-pub(crate) type LogId = openraft::LogId<u64>;
-pub(crate) type RaftEntry = openraft::Entry<Groups>;
-pub(crate) type StorageError = openraft::StorageError<u64>;
-pub(crate) type Membership = openraft::StoredMembership<u64, openraft::BasicNode>;

@@ -1,7 +1,7 @@
 //! Moving leaders between nodes, and nodes in and out, while traffic flows.
 //!
 //! ```text
-//! lead moves:  seal ─► target has everything ─► no heartbeats for a lease ─► target campaigns
+//! lead moves:  seal ─► target has everything ─► it campaigns at once, by this leader's word
 //! node joins:  learner ─► has everything ─► voter          node leaves: leads nothing ─► no voter
 //! ```
 //! In: who should lead, who should be in. Out: the same cluster in that shape, a partition at a time.
@@ -12,15 +12,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consign_raft::{ProposeError, Raft};
 use futures::future::join_all;
-use openraft::{BasicNode, ChangeMembers, Raft};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Groups;
 use super::group::Group;
 use super::messages::{Answer, Question, ask};
 use super::replicas::{Replicas, ReplicasError};
+use super::store::GroupLog;
 use crate::log::PartitionId;
 
 /// Entries that a replica may lack and still count as one that keeps up.
@@ -31,8 +31,6 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 const ELECTED_MAX: Duration = Duration::from_secs(2);
 /// How often those two are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// What is added to a lease: clocks of two nodes run apart a little.
-const LEASE_MARGIN: Duration = Duration::from_millis(20);
 /// How often a node looks whether it leads what it should.
 const BALANCE_EVERY: Duration = Duration::from_secs(2);
 /// How long a step of a change may take at a partition's leader.
@@ -93,13 +91,13 @@ impl Replicas {
     /// Gives all leads of this node to others, at once.
     pub async fn hand_over(&self) {
         let Ok(running) = self.running() else { return };
-        let moves = running.groups.iter().zip(&running.rafts).map(|(group, raft)| async {
+        let moves = running.groups.iter().map(|group| async {
             let Some(lead) = group.lead() else { return };
-            let others = keeping_up(raft);
+            let others = group.look(keeping_up);
             // Each partition begins elsewhere, so that no one node gets all of them.
             let nth = usize::from(group.partition.0) % others.len().max(1);
             for to in others.iter().cycle().skip(nth).take(others.len()) {
-                if self.move_lead(group, raft, *to).await.is_ok() {
+                if self.move_lead(group, *to).await.is_ok() {
                     return;
                 }
             }
@@ -118,19 +116,19 @@ impl Replicas {
             ticks.tick().await;
             let Ok(running) = self.running() else { return };
             let mut seen = BTreeSet::new();
-            for (group, raft) in running.groups.iter().zip(&running.rafts) {
-                let whose_turn = whose_turn(group.partition, raft);
+            for group in &running.groups {
+                let whose_turn = group.look(|raft| whose_turn(group.partition, raft));
                 let Some(to) = whose_turn.filter(|to| *to != self.node() && group.lead().is_some())
                 else {
                     continue;
                 };
-                if !keeps_up(raft, to) {
+                if !group.look(|raft| keeps_up(raft, to)) {
                     continue;
                 }
                 // Seen twice: who has just come back must keep up for a while.
                 seen.insert((group.partition, to));
                 if seen_before.contains(&(group.partition, to))
-                    && let Err(error) = self.move_lead(group, raft, to).await
+                    && let Err(error) = self.move_lead(group, to).await
                 {
                     tracing::info!(partition = %group.partition, to, %error, "a lead stays here");
                 }
@@ -171,7 +169,7 @@ impl Replicas {
                 }
                 None => Ok(false),
             };
-            if step.map_err(ReplicasError::Raft)? {
+            if step.map_err(ReplicasError::Refused)? {
                 return Ok(true);
             }
             if Instant::now() + STEP_AGAIN_AFTER >= deadline {
@@ -183,100 +181,85 @@ impl Replicas {
 
     /// The next step of a change, at the partition's leader. Says whether nothing is left to do.
     pub(crate) async fn take_step(&self, partition: u16, change: &Change) -> Result<bool, String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
-        let running = self.running().map_err(|error| text(&error))?;
-        let at = usize::from(partition);
-        let (Some(group), Some(raft)) = (running.groups.get(at), running.rafts.get(at)) else {
-            return Err(format!("there is no partition {partition}"));
-        };
-        let membership = raft
-            .metrics()
-            .borrow()
-            .membership_config
-            .membership()
-            .clone();
-        let votes = |node: u64| membership.voter_ids().any(|voter| voter == node);
-        let listens = |node: u64| membership.learner_ids().any(|learner| learner == node);
-        let changed = match change {
-            Change::Join(node, _) if votes(*node) => return Ok(true),
-            Change::Join(node, address) if !listens(*node) => {
-                let place = BasicNode::new(address);
-                raft.add_learner(*node, place, false).await
+        let running = self.running().map_err(|error| error.to_string())?;
+        let group = running.groups.get(usize::from(partition));
+        let group = group.ok_or_else(|| format!("there is no partition {partition}"))?;
+        let membership = group.look(|raft| raft.membership().clone());
+        let mut next = membership.clone();
+        match change {
+            Change::Join(node, _) if membership.votes(*node) => return Ok(true),
+            Change::Join(node, address) if !membership.listens(*node) => {
+                next.learners.insert(*node, address.clone());
             }
-            Change::Join(node, _) if keeps_up(raft, *node) => {
-                let voter = ChangeMembers::AddVoterIds(BTreeSet::from([*node]));
-                raft.change_membership(voter, true).await
+            Change::Join(node, address) if group.look(|raft| keeps_up(raft, *node)) => {
+                next.learners.remove(node);
+                next.voters.insert(*node, address.clone());
             }
             Change::Join(..) => return Ok(false),
             Change::Leave(node) if *node == self.node() => {
-                let others = keeping_up(raft);
+                let others = group.look(keeping_up);
                 let nth = usize::from(partition) % others.len().max(1);
                 let to = others.get(nth).ok_or("nobody else could lead it")?;
-                if let Err(error) = self.move_lead(group, raft, *to).await {
+                if let Err(error) = self.move_lead(group, *to).await {
                     tracing::info!(partition, to, error, "a lead stays here");
                 }
                 return Ok(false);
             }
-            Change::Leave(node) if votes(*node) => {
-                if membership.voter_ids().count() == 1 {
+            Change::Leave(node) if membership.votes(*node) => {
+                if membership.voters.len() == 1 {
                     return Err("it is the only node that has the data".to_owned());
                 }
-                let voter = ChangeMembers::RemoveVoters(BTreeSet::from([*node]));
-                raft.change_membership(voter, false).await
+                next.voters.remove(node);
             }
-            Change::Leave(node) if listens(*node) => {
-                let learner = ChangeMembers::RemoveNodes(BTreeSet::from([*node]));
-                raft.change_membership(learner, false).await
+            Change::Leave(node) if membership.listens(*node) => {
+                next.learners.remove(node);
             }
             Change::Leave(_) => return Ok(true),
             Change::Lead(node) if *node == self.node() => return Ok(true),
-            Change::Lead(node) if !votes(*node) => {
+            Change::Lead(node) if !membership.votes(*node) => {
                 return Err(format!("node {node} has no vote in partition {partition}"));
             }
-            Change::Lead(node) => return self.move_lead(group, raft, *node).await.map(|()| true),
-        };
+            Change::Lead(node) => return self.move_lead(group, *node).await.map(|()| true),
+        }
+        let changed = group.act(|core| core.raft.change(next));
         match changed {
-            Ok(_) => Ok(false),
-            Err(error) if error.forward_to_leader().is_some() => Ok(false),
-            // Another change is under way; this one comes after it.
-            Err(error) => {
-                tracing::debug!(partition, %error, "a change has to wait");
-                Ok(false)
+            Ok(at) => {
+                // Whether it is committed is seen by the next step.
+                let committed = self.applied_upto(PartitionId(partition), at.index);
+                let _ = tokio::time::timeout(STEP_MAX / 2, committed).await;
+            }
+            // Another change is under way, or another leader; this one comes after it.
+            Err(error @ (ProposeError::ChangeUnderWay | ProposeError::NotLeader)) => {
+                tracing::debug!(partition, ?error, "a change has to wait");
+            }
+            Err(ProposeError::TooMuchAtOnce) => {
+                return Err("more than one node would change at once".to_owned());
             }
         }
+        Ok(false)
     }
 
     /// Moves a lead of this node.
-    async fn move_lead(&self, group: &Group, raft: &Raft<Groups>, to: u64) -> Result<(), String> {
-        if !keeps_up(raft, to) {
+    async fn move_lead(&self, group: &Group, to: u64) -> Result<(), String> {
+        if !group.look(|raft| keeps_up(raft, to)) {
             return Err(format!("node {to} does not keep up"));
         }
         group.seal(true);
-        let moved = self.try_move_lead(group, raft, to).await;
-        raft.runtime_config().heartbeat(true);
+        let moved = self.try_move_lead(group, to).await;
         group.seal(false);
         moved
     }
 
-    async fn try_move_lead(
-        &self,
-        group: &Group,
-        raft: &Raft<Groups>,
-        to: u64,
-    ) -> Result<(), String> {
+    async fn try_move_lead(&self, group: &Group, to: u64) -> Result<(), String> {
         let partition = group.partition;
-        let has_all = || lacks(raft, to) == Some(0);
+        let has_all = || group.look(|raft| lacks(raft, to)) == Some(0);
         if !looked_for(has_all, CATCH_UP_MAX).await {
             return Err(format!("node {to} has not come to have everything"));
         }
-        raft.runtime_config().heartbeat(false);
-        // Inside a lease the others would refuse any candidate.
-        tokio::time::sleep(self.lease() + LEASE_MARGIN).await;
-        let question = Question::Elect(partition.0);
-        let asked = ask(self.wire(), to, &question, ELECTED_MAX).await;
-        asked.map_err(|error| error.to_string())?;
+        let handed = group.act(|core| core.raft.hand_over(to));
+        handed.map_err(|error| format!("node {to} cannot lead it: {error:?}"))?;
         let is_led = || {
-            let leader = raft.metrics().borrow().current_leader;
+            let leader = group.look(Raft::leader);
             leader.is_some_and(|leader| leader != self.node())
         };
         if !looked_for(is_led, ELECTED_MAX).await {
@@ -297,37 +280,24 @@ async fn looked_for(found: impl Fn() -> bool, within: Duration) -> bool {
 }
 
 /// The voter whose turn it is to lead a partition.
-fn whose_turn(PartitionId(partition): PartitionId, raft: &Raft<Groups>) -> Option<u64> {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow();
-    let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+fn whose_turn(PartitionId(partition): PartitionId, raft: &Raft<GroupLog>) -> Option<u64> {
+    let voters = &raft.membership().voters;
     let nth = usize::from(partition) % voters.len().max(1);
-    voters.into_iter().nth(nth)
+    voters.keys().nth(nth).copied()
 }
 
 /// Entries that a replica lacks, as far as this leader knows.
-fn lacks(raft: &Raft<Groups>, node: u64) -> Option<u64> {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow();
-    let last = metrics.last_log_index.map_or(0, |index| index + 1);
-    let has = metrics.replication.as_ref()?.get(&node)?;
-    Some(last.saturating_sub(has.map_or(0, |id| id.index + 1)))
+fn lacks(raft: &Raft<GroupLog>, node: u64) -> Option<u64> {
+    let has = raft.has(node)?;
+    Some(raft.terms().last().index.saturating_sub(has))
 }
 
-fn keeps_up(raft: &Raft<Groups>, node: u64) -> bool {
+fn keeps_up(raft: &Raft<GroupLog>, node: u64) -> bool {
     lacks(raft, node).is_some_and(|entries| entries <= KEEPS_UP_ENTRIES)
 }
 
 /// The other voters that keep up, by number.
-fn keeping_up(raft: &Raft<Groups>) -> Vec<u64> {
-    let others: BTreeSet<u64> = {
-        let metrics = raft.metrics();
-        let metrics = metrics.borrow();
-        let voters = metrics.membership_config.membership().voter_ids();
-        voters.filter(|voter| *voter != metrics.id).collect()
-    };
-    others
-        .into_iter()
-        .filter(|other| keeps_up(raft, *other))
-        .collect()
+fn keeping_up(raft: &Raft<GroupLog>) -> Vec<u64> {
+    let voters = raft.membership().voters.keys().copied();
+    voters.filter(|other| keeps_up(raft, *other)).collect()
 }

@@ -10,24 +10,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openraft::{BasicNode, EntryPayload, Raft, SnapshotPolicy};
+use consign_raft::{Mark, Membership, Payload, RaftOptions};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::batch::LeaderId;
+use super::batch::{Batch, LeaderId};
 use super::group::Group;
 use super::linearizable::ReadIndexes;
 use super::machine::Machine;
-use super::messages::Lines;
 use super::options::ReplicaOptions;
 use super::reads::Rounds;
-use super::snapshots::Arriving;
-use super::state_machine::StateMachine;
-use super::store::{GroupLog, journal_index};
+use super::snapshots::{Arriving, file_of, install};
+use super::store::{GroupLog, records_in};
 use super::wire::ReplicaWire;
-use super::{Groups, LogId, Membership};
 use crate::backup::BackupManifest;
 use crate::error::{AppendError, BackupError};
 use crate::journal::Journal;
@@ -38,7 +34,7 @@ use crate::state::StateStore;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     pub(crate) records: u64,
-    pub(crate) log_id: Option<LogId>,
+    pub(crate) mark: Mark,
     pub(crate) membership: Membership,
 }
 
@@ -51,7 +47,7 @@ impl Position {
 
     /// The entry of the journal that holds the last of them.
     pub(crate) fn entry(&self) -> u64 {
-        journal_index(self.log_id)
+        self.mark.index
     }
 }
 
@@ -61,9 +57,9 @@ pub enum ReplicasError {
     /// The log cannot be what Raft left.
     #[error("the journal cannot be replicated: {0}")]
     Log(String),
-    /// Raft says so.
+    /// The partition's leader says so.
     #[error("{0}")]
-    Raft(String),
+    Refused(String),
     /// Nobody who leads the partition could be asked in time.
     #[error("partition {partition} has no leader that can be reached: {why}")]
     NoLeader {
@@ -77,16 +73,12 @@ pub enum ReplicasError {
     NotRunning,
 }
 
-/// The longest time until a follower that hears nothing campaigns, from the shortest.
-fn longest_election(shortest: Duration) -> Duration {
-    shortest + (shortest / 4).max(Duration::from_millis(1))
-}
+/// How often groups hear what time it is.
+const TICK_EVERY: Duration = Duration::from_millis(10);
 
 /// What runs once started.
 pub(crate) struct Running {
     pub(crate) groups: Vec<Arc<Group>>,
-    pub(crate) rafts: Vec<Raft<Groups>>,
-    pub(super) runtime: Handle,
 }
 
 /// The groups of a node.
@@ -145,107 +137,108 @@ impl Replicas {
     /// # Errors
     /// When the log is not one that Raft can go on with.
     pub async fn start(self: &Arc<Self>, machine: Arc<dyn Machine>) -> Result<(), ReplicasError> {
-        let mut running = Running {
-            groups: Vec::new(),
-            rafts: Vec::new(),
-            runtime: Handle::current(),
-        };
+        let mut groups = Vec::new();
         for partition in (0..self.journal.partitions()).map(PartitionId) {
-            let log = GroupLog::open(&self.journal, partition).map_err(ReplicasError::Log)?;
-            let applied = self
-                .state
-                .position_of(partition)
-                .map_err(|error| ReplicasError::Log(error.to_string()))?
-                .unwrap_or_default();
+            self.finish_snapshot(&machine, partition).await?;
+            let applied = self.applied_before(partition)?;
             self.kept_from.lock()[usize::from(partition.0)] = applied.entry();
-            let group = Group::new(partition, log, Arc::clone(&machine), applied);
-            let group = Arc::new(group);
-            self.finish_snapshot(&machine, &group).await?;
-            let raft = self.raft(&group).await?;
-            running.groups.push(group);
-            running.rafts.push(raft);
+            let log = GroupLog::open(&self.journal, partition, &applied);
+            let log = log.map_err(ReplicasError::Log)?;
+            let ways = (Arc::clone(&machine), Arc::clone(&self.options.wire));
+            groups.push(Group::new(
+                partition,
+                self.raft_options(partition),
+                log,
+                ways,
+                applied,
+            ));
         }
-        let pairs: Vec<_> = running
-            .groups
-            .iter()
-            .cloned()
-            .zip(running.rafts.clone())
-            .collect();
+        let running = Running {
+            groups: groups.clone(),
+        };
         if self.running.set(running).is_err() {
             return Err(ReplicasError::Log("they run already".to_owned()));
         }
-        for (group, raft) in pairs {
-            self.begin(&raft).await?;
-            let proposing = tokio::spawn(Arc::clone(&group).propose(raft.clone()));
-            let watching = tokio::spawn(group.watch(raft, self.options.timing.seal_after));
-            self.tasks
-                .lock()
-                .extend([proposing.abort_handle(), watching.abort_handle()]);
+        let mut tasks = self.tasks.lock();
+        for group in &groups {
+            self.found(group);
+            let state = Arc::clone(&self.state);
+            let leading = tokio::spawn(Arc::clone(group).follow_lead());
+            let sending = tokio::spawn(Arc::clone(group).send_snapshots(self.node(), state));
+            tasks.extend([leading.abort_handle(), sending.abort_handle()]);
+            group.tick();
         }
         if !self.is_alone() {
+            let ticking = tokio::spawn(tick(groups));
             let balancing = tokio::spawn(Arc::clone(self).keep_balance());
-            self.tasks.lock().push(balancing.abort_handle());
+            tasks.extend([ticking.abort_handle(), balancing.abort_handle()]);
         }
         Ok(())
     }
 
-    async fn raft(&self, group: &Arc<Group>) -> Result<Raft<Groups>, ReplicasError> {
-        let lines = Lines {
-            group: Arc::clone(group),
-            wire: Arc::clone(&self.options.wire),
-        };
-        let state_machine = StateMachine {
-            group: Arc::clone(group),
-            state: Arc::clone(&self.state),
-        };
-        let config = self.config()?;
-        let log = group.log.clone();
-        let raft = Raft::new(self.options.node, config, lines, log, state_machine).await;
-        raft.map_err(|error| ReplicasError::Raft(error.to_string()))
-    }
-
-    fn config(&self) -> Result<Arc<openraft::Config>, ReplicasError> {
+    fn raft_options(&self, PartitionId(partition): PartitionId) -> RaftOptions {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = self.options.timing;
-        let election = millis(timing.election);
-        let config = openraft::Config {
-            cluster_name: "consign".to_owned(),
-            heartbeat_interval: millis(timing.heartbeat),
-            election_timeout_min: election,
-            // A follower gives a leader up after the longest timeout and one that it draws.
-            election_timeout_max: millis(longest_election(timing.election)),
-            install_snapshot_timeout: 10_000,
-            // Checkpoints decide when there is a snapshot, and what may go then.
-            snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: u64::MAX,
-            replication_lag_threshold: u64::MAX,
-            ..openraft::Config::default()
+        RaftOptions {
+            node: self.options.node,
+            heartbeat: millis(timing.heartbeat),
+            election: millis(timing.election),
+            quorum: millis(timing.seal_after),
+            seed: rand::random::<u64>() ^ u64::from(partition),
+        }
+    }
+
+    /// Up to where a checkpoint holds a partition.
+    fn applied_before(&self, partition: PartitionId) -> Result<Position, ReplicasError> {
+        let applied = self.state.position_of(partition);
+        let applied = applied.map_err(|error| ReplicasError::Log(error.to_string()))?;
+        Ok(applied.unwrap_or_default())
+    }
+
+    /// Goes on with a snapshot that was being put into place when the node stopped.
+    async fn finish_snapshot(
+        &self,
+        machine: &Arc<dyn Machine>,
+        partition: PartitionId,
+    ) -> Result<(), ReplicasError> {
+        let failed = |error: &dyn fmt::Display| ReplicasError::Log(error.to_string());
+        let file = file_of(&self.dir, partition);
+        let marked = self.state.is_installing(partition);
+        let Some(position) = marked.map_err(|error| failed(&error))? else {
+            // What has not arrived whole is sent again.
+            let _ = std::fs::remove_file(&file);
+            return Ok(());
         };
-        let config = config.validate();
-        config
-            .map(Arc::new)
-            .map_err(|error| ReplicasError::Raft(error.to_string()))
+        let installed = install(&**machine, &self.state, partition, &position, &file);
+        installed.map_err(ReplicasError::Log)?;
+        let log = GroupLog::open(&self.journal, partition, &position);
+        let (log, _) = log.map_err(ReplicasError::Log)?;
+        // It may have jumped already.
+        if log.purged() < position.entry() {
+            let jumped = log.jump(position.mark, position.records).await;
+            jumped.map_err(|error| failed(&error))?;
+        }
+        let unmarked = self.state.write(&[StateStore::installing(partition, None)]);
+        unmarked.map_err(|error| failed(&error))?;
+        // It would only be written over by the next one.
+        let _ = std::fs::remove_file(&file);
+        Ok(())
     }
 
     /// Founds the cluster, if this node is the first of its founders and has never met it. One alone
-    /// founds it: votes of several would overtake each other.
-    async fn begin(&self, raft: &Raft<Groups>) -> Result<(), ReplicasError> {
-        let failed = |error: &dyn fmt::Display| ReplicasError::Raft(error.to_string());
-        let initialized = raft
-            .is_initialized()
-            .await
-            .map_err(|error| failed(&error))?;
-        let first = self.options.members.first_key_value();
-        if initialized || first.is_none_or(|(first, _)| *first != self.options.node) {
-            return Ok(());
+    /// founds it: several would found several.
+    fn found(&self, group: &Group) {
+        let members = &self.options.members;
+        if members
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == self.node())
+        {
+            let membership = Membership {
+                voters: members.clone(),
+                learners: BTreeMap::new(),
+            };
+            group.act(|core| core.raft.found(membership));
         }
-        let members = self.options.members.iter();
-        let members: BTreeMap<u64, BasicNode> = members
-            .map(|(node, address)| (*node, BasicNode::new(address)))
-            .collect();
-        raft.initialize(members)
-            .await
-            .map_err(|error| failed(&error))
     }
 
     pub(crate) fn running(&self) -> Result<&Running, ReplicasError> {
@@ -258,11 +251,6 @@ impl Replicas {
 
     pub(crate) fn partitions(&self) -> u16 {
         self.journal.partitions()
-    }
-
-    /// How long followers of a leader refuse any other.
-    pub(crate) fn lease(&self) -> Duration {
-        longest_election(self.options.timing.election)
     }
 
     pub(crate) fn group(&self, PartitionId(partition): PartitionId) -> Option<&Arc<Group>> {
@@ -312,18 +300,18 @@ impl Replicas {
         };
         let mut records = Vec::new();
         while records.len() < max && before < last {
-            let Ok(mut found) = group.log.read(entry, entry + 1, u64::MAX) else {
+            let found = group.log.entries(entry, entry, u64::MAX);
+            let Some(found) = found.ok().and_then(|mut found| found.pop()) else {
                 break;
             };
-            let Some(found) = found.pop() else { break };
-            if let EntryPayload::Normal(batch) = &found.payload {
-                let leader = found.log_id.leader_id;
-                if batch.records_under(leader.term, leader.node_id) > 0 {
-                    let items = batch.items().unwrap_or_default();
-                    let numbered = (before + 1..).zip(items);
-                    before += u64::from(batch.head().count);
-                    records.extend(numbered.filter(|(at, _)| *at >= from && *at <= last));
-                }
+            let count = records_in(&found);
+            if let Payload::Data(bytes) = found.payload
+                && count > 0
+            {
+                let items = Batch(bytes).items().unwrap_or_default();
+                let numbered = (before + 1..).zip(items);
+                before += count;
+                records.extend(numbered.filter(|(at, _)| *at >= from && *at <= last));
             }
             entry += 1;
         }
@@ -371,12 +359,13 @@ impl Replicas {
         lead: LeaderId,
         entry: &Entry,
     ) -> Result<(), ReplicasError> {
-        let raft = self.running()?.rafts.get(usize::from(partition));
-        let raft = raft.ok_or(ReplicasError::NotRunning)?;
-        let batch = super::batch::Batch::of(lead, 0, [entry].into_iter());
-        let written = raft.client_write(batch).await;
-        let failed = |error: &dyn fmt::Display| ReplicasError::Raft(error.to_string());
-        written.map(drop).map_err(|error| failed(&error))
+        let group = self.running()?.groups.get(usize::from(partition));
+        let group = group.ok_or(ReplicasError::NotRunning)?;
+        let Batch(bytes) = Batch::of(lead, 0, [entry].into_iter());
+        let proposed = group.act(|core| core.raft.propose(Payload::Data(bytes)));
+        let at = proposed.map_err(|why| ReplicasError::Refused(format!("{why:?}")))?;
+        let applied = self.applied_upto(PartitionId(partition), at.index).await;
+        applied.map_err(ReplicasError::Refused)
     }
 
     /// Registers who hears that the journal has failed, and why.
@@ -398,30 +387,24 @@ impl Replicas {
         self.journal.close();
     }
 
-    /// Ends all groups; appends are answered, and the journal closes.
-    pub async fn shutdown(&self) {
-        self.stop();
-        if let Some(running) = self.running.get() {
-            for raft in &running.rafts {
-                // It fails only when the group has ended already.
-                let _ = raft.shutdown().await;
-            }
-        }
-        self.journal.close();
-    }
-
     /// Takes no more appends; those that wait are answered.
     fn stop(&self) {
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
-        for group in self
-            .running
-            .get()
-            .into_iter()
-            .flat_map(|running| &running.groups)
-        {
+        let running = self.running.get();
+        for group in running.into_iter().flat_map(|running| &running.groups) {
             group.close();
         }
+    }
+}
+
+/// Tells groups what time it is, as long as the node lives.
+async fn tick(groups: Vec<Arc<Group>>) {
+    let mut ticks = tokio::time::interval(TICK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        groups.iter().for_each(|group| group.tick());
     }
 }

@@ -15,19 +15,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::raft::SnapshotResponse;
-use openraft::{Snapshot, Vote};
+use consign_raft::Mark;
 use tokio::sync::mpsc;
 
-use super::Groups;
+use super::group::Group;
 use super::machine::Machine;
 use super::messages::{Answer, Question, SnapshotPart, ask, decode, encode};
 use super::replicas::Position;
-use super::state_machine::SnapshotData;
 use super::wire::{ReplicaWire, WireError};
 use crate::log::PartitionId;
 use crate::state::{Rows, StateStore, Table};
 
+/// How long a replica may take for a part.
+const PART_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to put all of them into place.
+const INSTALL_MAX: Duration = Duration::from_secs(60);
+/// How long a replica that took no snapshot is left alone.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of rows in a part, over which no further row joins it.
 const PART_BYTES: usize = 1 << 20;
 /// The longest part that is read back from a file, in bytes.
@@ -47,35 +51,50 @@ pub(crate) fn file_of(dir: &Path, PartitionId(partition): PartitionId) -> PathBu
     dir.join(format!("snapshot-{partition}.part"))
 }
 
-/// Sends what the store has published of a partition to another replica.
-pub(crate) async fn send(
-    (wire, machine): (&dyn ReplicaWire, Arc<dyn Machine>),
-    (partition, node): (PartitionId, u64),
-    vote: Vote<u64>,
-    snapshot: Snapshot<Groups>,
-    within: Duration,
-) -> Result<SnapshotResponse<u64>, WireError> {
+impl Group {
+    /// Sends snapshots to those that need one, one after another, as long as the node lives.
+    pub(crate) async fn send_snapshots(self: Arc<Self>, node: u64, state: Arc<StateStore>) {
+        loop {
+            let wanted = std::mem::take(&mut *self.wants_snapshot.lock());
+            for (to, term) in wanted {
+                let from = (self.partition, node, term);
+                let sent = send((&*self.wire, &self.machine), from, to, &state).await;
+                if let Err(error) = &sent {
+                    tracing::info!(partition = %self.partition, to, %error, "a snapshot was not taken");
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+                let upto = sent.ok().map(|mark| mark.index);
+                self.act(|core| core.raft.snapshot_sent(to, upto));
+            }
+            self.snapshots_wanted.notified().await;
+        }
+    }
+}
+
+/// Sends what the store has published of a partition to another replica; gives where that stands then.
+async fn send(
+    (wire, machine): (&dyn ReplicaWire, &Arc<dyn Machine>),
+    (partition, leader, term): (PartitionId, u64, u64),
+    to: u64,
+    state: &StateStore,
+) -> Result<Mark, WireError> {
     let not_sent = |what: String| WireError::NotSent(what);
-    let SnapshotData::Published(state) = *snapshot.snapshot else {
-        return Err(not_sent("that snapshot came from elsewhere".to_owned()));
-    };
-    let state = state
-        .upgrade()
-        .ok_or_else(|| not_sent("the node closes".to_owned()))?;
     let rows = state.rows().map_err(|error| not_sent(error.to_string()))?;
     let position = rows.position_of(partition);
     let position = position.map_err(|error| not_sent(error.to_string()))?;
     let position = position.ok_or_else(|| not_sent("nothing is published".to_owned()))?;
-    tracing::info!(%partition, node, records = position.records, "sends a snapshot");
+    tracing::info!(%partition, to, records = position.records, "sends a snapshot");
     let (pieces, mut waiting) = mpsc::channel(2);
-    let reading = tokio::task::spawn_blocking(move || read(&*machine, partition, &rows, &pieces));
+    let reader = Arc::clone(machine);
+    let reading = tokio::task::spawn_blocking(move || read(&*reader, partition, &rows, &pieces));
     let (mut nth, mut held) = (0, None);
     loop {
         let next = waiting.recv().await;
         let part_of = |nth, rows, last| {
             Question::Snapshot(Box::new(SnapshotPart {
                 partition: partition.0,
-                vote,
+                leader,
+                term,
                 position: position.clone(),
                 nth,
                 rows,
@@ -86,16 +105,16 @@ pub(crate) async fn send(
             (_, Some(Piece::Failed(what))) => return Err(not_sent(what)),
             (None, Some(Piece::Rows(rows))) => held = Some(rows),
             (Some(rows), Some(Piece::Rows(more))) => {
-                ask(wire, node, &part_of(nth, rows, false), within).await?;
+                ask(wire, to, &part_of(nth, rows, false), PART_MAX).await?;
                 (nth, held) = (nth + 1, Some(more));
             }
             (rows, None) => {
                 let last = part_of(nth, rows.unwrap_or_default(), true);
                 // It replaces its rows before it answers.
-                let answer = ask(wire, node, &last, within * 6).await?;
+                let answer = ask(wire, to, &last, INSTALL_MAX).await?;
                 let _ = reading.await;
                 return match answer {
-                    Answer::Snapshot(Some(response)) => Ok(response),
+                    Answer::Snapshot(Some(mark)) => Ok(mark),
                     _ => Err(WireError::NoAnswer(
                         "it did not take the snapshot".to_owned(),
                     )),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use openraft::Raft;
+use consign_raft::Raft;
 
-use super::Groups;
 use super::group::Group;
 use super::replicas::Replicas;
+use super::store::GroupLog;
 use crate::log::PartitionId;
 
 /// How a group stands, as this node sees it.
@@ -33,51 +33,42 @@ pub struct GroupStatus {
 impl Replicas {
     /// The node that leads a partition, as far as is known here.
     #[must_use]
-    pub fn leader(&self, PartitionId(partition): PartitionId) -> Option<u64> {
-        let raft = self.running.get()?.rafts.get(usize::from(partition))?;
-        raft.metrics().borrow().current_leader
+    pub fn leader(&self, partition: PartitionId) -> Option<u64> {
+        self.group(partition)?.look(Raft::leader)
     }
 
     /// The nodes that have a partition, as far as is known here.
     #[must_use]
-    pub fn members(&self, PartitionId(partition): PartitionId) -> Vec<u64> {
-        let running = self.running.get();
-        let raft = running.and_then(|it| it.rafts.get(usize::from(partition)));
-        let Some(raft) = raft else { return Vec::new() };
-        let metrics = raft.metrics();
-        let metrics = metrics.borrow();
-        let members = metrics.membership_config.membership().nodes();
-        members.map(|(node, _)| *node).collect()
+    pub fn members(&self, partition: PartitionId) -> Vec<u64> {
+        let members = |raft: &Raft<GroupLog>| {
+            let nodes = raft.membership().nodes();
+            nodes.map(|(node, _)| node).collect()
+        };
+        self.group(partition)
+            .map_or_else(Vec::new, |group| group.look(members))
     }
 
     /// How all groups stand.
     #[must_use]
     pub fn status(&self) -> Vec<GroupStatus> {
-        let Some(running) = self.running.get() else {
-            return Vec::new();
+        let status = |group: &Arc<Group>| {
+            group.look(|raft| {
+                let membership = raft.membership();
+                let nodes = membership.nodes();
+                GroupStatus {
+                    partition: group.partition.0,
+                    leader: raft.leader(),
+                    term: raft.vote().term,
+                    voters: membership.voters.keys().copied().collect(),
+                    learners: membership.learners.keys().copied().collect(),
+                    members: nodes.map(|(node, at)| (node, at.to_owned())).collect(),
+                    last_index: raft.terms().last().index,
+                    applied_index: *group.applied_entry.borrow(),
+                }
+            })
         };
-        let status = |(group, raft): (&Arc<Group>, &Raft<Groups>)| {
-            let metrics = raft.metrics().borrow().clone();
-            let membership = metrics.membership_config.membership();
-            GroupStatus {
-                partition: group.partition.0,
-                leader: metrics.current_leader,
-                term: metrics.current_term,
-                voters: membership.voter_ids().collect(),
-                learners: membership.learner_ids().collect(),
-                members: membership
-                    .nodes()
-                    .map(|(node, place)| (*node, place.addr.clone()))
-                    .collect(),
-                last_index: metrics.last_log_index.map_or(0, |index| index + 1),
-                applied_index: group.applied.lock().entry(),
-            }
-        };
-        running
-            .groups
-            .iter()
-            .zip(&running.rafts)
-            .map(status)
-            .collect()
+        let running = self.running.get();
+        let groups = running.into_iter().flat_map(|running| &running.groups);
+        groups.map(status).collect()
     }
 }

@@ -24,6 +24,8 @@ pub type Answering = Pin<Box<dyn Future<Output = Result<Bytes, WireError>> + Sen
 pub trait ReplicaWire: Send + Sync + 'static {
     /// Asks a node. Small questions must not wait behind a `bulk`.
     fn ask(&self, node: u64, question: Bytes, within: Duration, bulk: bool) -> Answering;
+    /// Tells a node something, at once or not at all: never waits, and keeps nothing for later.
+    fn tell(&self, node: u64, message: Bytes);
     /// Where a node is reached from now on.
     fn locate(&self, node: u64, address: &str);
 }
@@ -37,6 +39,8 @@ impl ReplicaWire for Alone {
         let nobody = WireError::NotSent(format!("this node runs alone, there is no node {node}"));
         Box::pin(std::future::ready(Err(nobody)))
     }
+
+    fn tell(&self, _: u64, _: Bytes) {}
 
     fn locate(&self, _: u64, _: &str) {}
 }

@@ -126,14 +126,8 @@ async fn a_stale_decision_that_is_committed_is_nothing_anywhere() {
         term: lead.term - 1,
         ..lead
     };
-    let another = LeaderId {
-        node: lead.node % 3 + 1,
-        ..lead
-    };
-    for stale in [older, another] {
-        let committed = leader.replicas.propose_as(P0, stale, &entry(66)).await;
-        committed.expect("a quorum is there");
-    }
+    let committed = leader.replicas.propose_as(P0, older, &entry(66)).await;
+    committed.expect("a quorum is there");
     let next = leader.append(lead, 1).await.expect("a quorum is there");
     assert_eq!(next.index, 2, "it leaves no hole");
     three.assert_all_hold(&[entry(0), entry(1)]).await;

@@ -108,6 +108,7 @@ impl Lines {
 
 struct Line {
     from: u64,
+    runtime: tokio::runtime::Handle,
     lines: Arc<Lines>,
 }
 
@@ -124,6 +125,18 @@ impl ReplicaWire for Line {
             let answer = other.answer(question).await;
             answer.map_err(|error| WireError::NoAnswer(error.to_string()))
         })
+    }
+    fn tell(&self, node: u64, message: Bytes) {
+        if self.lines.cut.read().contains(&(self.from, node)) {
+            return;
+        }
+        let Some(other) = self.lines.nodes.read().get(&node).cloned() else {
+            return;
+        };
+        let from = self.from;
+        // Whoever tells may hold its own group: others hear it on a task of their own.
+        self.runtime
+            .spawn(async move { other.hear(from, &message) });
     }
     fn locate(&self, _: u64, _: &str) {}
 }
@@ -162,6 +175,7 @@ impl Member {
     pub async fn join(dir: &Path, node: u64, nodes: u64, lines: &Arc<Lines>) -> Member {
         let wire = Line {
             from: node,
+            runtime: tokio::runtime::Handle::current(),
             lines: Arc::clone(lines),
         };
         let options = ReplicaOptions {
@@ -184,7 +198,9 @@ impl Member {
         if let Some(lines) = lines {
             lines.nodes.write().remove(&self.node);
         }
-        self.replicas.shutdown().await;
+        let replicas = self.replicas;
+        let closed = tokio::task::spawn_blocking(move || replicas.close()).await;
+        closed.expect("closes");
     }
 
     pub fn lead(&self, partition: PartitionId) -> Option<LeaderId> {
