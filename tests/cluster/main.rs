@@ -1,4 +1,7 @@
-//! Three real processes as one cluster: any node serves any request, and a killed one loses nothing.
+//! Three real processes as one cluster: any node serves any request, a killed one loses nothing, and
+//! only operators change it.
+
+mod admin;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -6,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use consign_tests::{Client, Node, Shop, eventually, order, recount, run};
+use consign_tests::{Client, Node, Setting, Shop, eventually, order, recount, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,6 +33,11 @@ fn kept(text: String) -> &'static str {
 
 impl Cluster {
     async fn start() -> Cluster {
+        Cluster::start_with(&[]).await
+    }
+
+    /// The same, with further settings for every node.
+    async fn start_with(more: &[Setting]) -> Cluster {
         let certificates = tempfile::tempdir().expect("a directory");
         let dir = certificates
             .path()
@@ -58,6 +66,7 @@ impl Cluster {
                 ("CONSIGN__CLUSTER__SEAL_AFTER_MS", "2000"),
                 ("CONSIGN__STORAGE__PARTITIONS", "4"),
             ];
+            let settings = [&settings[..], more].concat();
             nodes.push(Node::start_with(CONSIGN, &settings).await);
         }
         for node in &nodes {

@@ -6,6 +6,7 @@ mod demo;
 mod disk;
 mod import;
 mod simulate;
+mod token;
 mod usage;
 
 /// The binary under test, built by cargo for these tests.

@@ -8,7 +8,8 @@ use crate::CONSIGN;
 async fn help_teaches_every_command() {
     let help = run(CONSIGN, ["--help"]).await.ok().out;
     for command in [
-        "demo", "serve", "import", "simulate", "verify", "backup", "restore", "certs",
+        "demo", "serve", "import", "simulate", "verify", "backup", "restore", "certs", "cluster",
+        "token",
     ] {
         assert!(help.contains(command), "{command}: {help}");
         let of_command = run(CONSIGN, [command, "--help"]).await.ok().out;

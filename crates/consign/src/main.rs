@@ -9,10 +9,12 @@ mod allocator;
 mod cli;
 mod cluster;
 mod exit;
+mod listening;
 mod logging;
 mod node;
 mod progress;
 mod settings;
+mod token_file;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! One node in this process: the service, its HTTP interface, its admin socket.
+//! One node in this process: the service, its HTTP interface, its admin port and socket.
 //!
 //! In: [`Settings`]. Out: a node that serves until it is told to stop, or until its storage fails:
 //! then it refuses for a moment, so that clients hear why, and ends with an error (L2: nothing is
@@ -12,14 +12,12 @@ use anyhow::Context as _;
 use consign_gateway::GatewayOptions;
 use consign_orchestrator::{Consign, ConsignOptions, Readiness};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::admin::AdminSocket;
 use crate::cluster::ClusterEnd;
 use crate::exit::Failure;
-use crate::settings::Settings;
+use crate::listening::{ServedPort, TakenPort};
+use crate::settings::{AdminPort, Settings};
 
 /// How often the node's health is looked at.
 const HEALTH_EVERY: Duration = Duration::from_millis(200);
@@ -33,25 +31,29 @@ const SECONDS_BUCKETS: [f64; 14] = [
 /// A node that serves.
 pub(crate) struct RunningNode {
     consign: Consign,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    public: ServedPort,
+    admin_port: Option<ServedPort>,
     admin: Option<AdminSocket>,
     cluster: Option<ClusterEnd>,
 }
 
 impl RunningNode {
-    /// Opens the data directory, recovers, and listens. Must run inside a tokio runtime.
+    /// Opens the data directory, recovers, and listens, also on the admin port if there is to be one.
+    /// Must run inside a tokio runtime.
     ///
     /// # Errors
-    /// When the address is taken, or the data cannot be opened.
-    pub(crate) async fn start(settings: &Settings) -> anyhow::Result<RunningNode> {
+    /// When an address is taken, or the data cannot be opened.
+    pub(crate) async fn start(
+        settings: &Settings,
+        admin_port: Option<&AdminPort>,
+    ) -> anyhow::Result<RunningNode> {
         let asked = SocketAddr::new(settings.server.address, settings.server.port);
         // Before the data is opened: a port that is taken is found at once, not after a recovery.
-        let listener = TcpListener::bind(asked)
-            .await
-            .with_context(|| format!("cannot listen on {asked}"))?;
-        let address = listener.local_addr()?;
+        let public = TakenPort::take(asked, "server.port").await?;
+        let admin_port = match admin_port {
+            Some(port) => Some((TakenPort::take(port.listen, "admin.listen").await?, port)),
+            None => None,
+        };
         let metrics = metrics_handle()?;
         let data = &settings.storage.data;
         let cluster = ClusterEnd::open(&settings.cluster).await?;
@@ -74,20 +76,26 @@ impl RunningNode {
         };
         let options = GatewayOptions {
             metrics: Some(metrics),
+            admin_port: admin_port.as_ref().map(|(port, _)| port.address().port()),
             ..settings.gateway()
         };
-        let router = consign_gateway::router(consign.clone(), options);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let until = async {
-            // A dropped sender means the same as a sent word: stop.
-            let _ = stopped.await;
-        };
-        let server = tokio::spawn(consign_gateway::serve(listener, router, until));
+        if admin_port.is_none() && !consign.is_alone() {
+            warn_of_open_operations(settings);
+        }
+        let router = consign_gateway::router(consign.clone(), options.clone());
+        let admin_port = admin_port.map(|(port, with)| {
+            tracing::info!(address = %port.address(), "operators are served on the admin port");
+            let tokens = with.tokens.clone();
+            port.serve(consign_gateway::admin_router(
+                consign.clone(),
+                options,
+                tokens,
+            ))
+        });
         Ok(RunningNode {
             consign,
-            address,
-            stop,
-            server,
+            public: public.serve(router),
+            admin_port,
             admin,
             cluster,
         })
@@ -95,7 +103,7 @@ impl RunningNode {
 
     /// Where it serves, for people and for `--target`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.public.address())
     }
 
     /// Serves until `ended` is done or storage fails, then stops in order.
@@ -135,9 +143,13 @@ impl RunningNode {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // Requests go on meanwhile: they are answered where their entities live by then.
         self.consign.hand_over().await;
-        // The server may have ended by itself; then nobody listens.
-        let _ = self.stop.send(());
-        let served = self.server.await;
+        // Both take nothing new from here on, then each may take its time.
+        let stopping = (self.public.stop(), self.admin_port.map(ServedPort::stop));
+        let served = stopping.0.await;
+        let served_operators = match stopping.1 {
+            Some(stopped) => stopped.await,
+            None => Ok(()),
+        };
         if let Some(admin) = self.admin {
             admin.close();
         }
@@ -145,9 +157,18 @@ impl RunningNode {
         if let Some(cluster) = self.cluster {
             cluster.close();
         }
-        served
-            .context("the server failed")?
-            .context("the server failed")
+        served.and(served_operators)
+    }
+}
+
+/// Whoever reaches the only port of a cluster's node may take nodes out of the cluster.
+fn warn_of_open_operations(settings: &Settings) {
+    let address = settings.server.address;
+    if !address.to_canonical().is_loopback() {
+        tracing::warn!(
+            %address,
+            "anybody who reaches this node's port can change the cluster: set admin.listen and admin.token_file"
+        );
     }
 }
 

@@ -5,6 +5,7 @@
 //! is refused together with the nearest known one: a misspelt bound must not silently be a
 //! default. `cluster-config/template.toml` explains every setting; a test keeps it in step.
 
+mod admin;
 mod cluster;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use consign_orchestrator::ConsignOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use admin::{AdminPort, AdminSettings};
 pub(crate) use cluster::ClusterSettings;
 
 /// Variables of the environment that are settings start so: `CONSIGN__SERVER__PORT=80`.
@@ -39,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) storage: StorageSettings,
     pub(crate) runtime: RuntimeSettings,
     pub(crate) cluster: ClusterSettings,
+    pub(crate) admin: AdminSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -249,7 +252,8 @@ impl Settings {
                 bail!("{key} is {value} and must be from 1 to {most}");
             }
         }
-        self.cluster.check()
+        self.cluster.check()?;
+        self.admin.check()
     }
 
     /// What the service is opened with.
@@ -362,6 +366,11 @@ mod tests {
             parse("[server]\nprot = 81", &[]),
             parse("", &[("CONSIGN__SERVER__PROT", "81")]),
         ];
+        let said = format!(
+            "{:#}",
+            parse("[admin]\ntoken = 1", &[]).expect_err("unknown")
+        );
+        assert!(said.contains("did you mean admin.token_file?"), "{said}");
         for fault in faults {
             let said = format!("{:#}", fault.expect_err("unknown"));
             assert!(said.contains("server.prot"), "{said}");
@@ -381,6 +390,8 @@ mod tests {
             "[cluster]\nnode = 1",
             "[cluster]\nnode = -1",
             "[cluster]\nmembers = [1, {}]",
+            "[admin]\nlisten = \"127.0.0.1:9180\"",
+            "[admin]\nallow_plaintext = \"perhaps\"",
         ] {
             assert!(parse(text, &[]).is_err(), "{text}");
         }

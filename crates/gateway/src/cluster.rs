@@ -8,6 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use consign_orchestrator::GroupStatus;
 use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
@@ -76,8 +78,18 @@ impl From<GroupStatus> for PartitionBody {
     }
 }
 
-/// Who leads what, and how far this node's replicas are.
-#[utoipa::path(get, path = "/v1/cluster", tag = "operations", responses((status = 200, body = ClusterBody)))]
+/// The routes that change the cluster, wherever they are served.
+pub fn changes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new()
+        .routes(routes!(join))
+        .routes(routes!(leave))
+        .routes(routes!(lead))
+}
+
+/// Who leads what, and how far this node's replicas are. The admin port wants a token for it.
+#[utoipa::path(get, path = "/v1/cluster", tag = "operations", security((), ("admin_token" = [])), responses(
+    (status = 200, body = ClusterBody),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
     let (node, groups) = gateway.consign.replicas();
     let mut members: Vec<MemberBody> = Vec::new();
@@ -134,8 +146,10 @@ fn changed(partitions_left: usize) -> Answered {
 }
 
 /// Takes a node in, or goes on doing so; 202 means that it is not in everywhere yet: ask again.
-#[utoipa::path(post, path = "/v1/cluster/members", tag = "operations", request_body = JoinDto, responses(
+#[utoipa::path(post, path = "/v1/cluster/members", tag = "operations", security(("admin_token" = [])), request_body = JoinDto, responses(
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn join(
     State(gateway): State<Gateway>,
@@ -159,16 +173,20 @@ pub async fn join(
 
 /// Takes a node out, dead or alive, or goes on doing so; one that runs gives its leads away first.
 #[utoipa::path(delete, path = "/v1/cluster/members/{node}", tag = "operations",
-    params(("node" = u64, Path)), responses(
+    security(("admin_token" = [])), params(("node" = u64, Path)), responses(
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Answered {
     changed(gateway.consign.cluster_leave(node, CHANGE_WITHIN).await?)
 }
 
 /// Has a node lead a partition.
-#[utoipa::path(post, path = "/v1/cluster/leaders", tag = "operations", request_body = LeadDto, responses(
+#[utoipa::path(post, path = "/v1/cluster/leaders", tag = "operations", security(("admin_token" = [])), request_body = LeadDto, responses(
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn lead(
     State(gateway): State<Gateway>,

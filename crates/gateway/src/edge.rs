@@ -56,17 +56,28 @@ impl EdgeLayer {
     /// The edge with these options.
     #[must_use]
     pub fn new(options: &GatewayOptions) -> EdgeLayer {
-        let class = |class: &'static str| metrics::counter!("consign_http_responses_total", "class" => class);
+        EdgeLayer::counted(options, "consign_http")
+    }
+
+    /// The same for the admin port, which is counted apart.
+    #[must_use]
+    pub fn admin(options: &GatewayOptions) -> EdgeLayer {
+        EdgeLayer::counted(options, "consign_admin")
+    }
+
+    /// What is counted is named so.
+    fn counted(options: &GatewayOptions, name: &str) -> EdgeLayer {
+        let class = |class: &'static str| metrics::counter!(format!("{name}_responses_total"), "class" => class);
         EdgeLayer(Arc::new(Shared {
             in_flight: Bound::new("requests", options.requests_in_flight_max),
             timeout: options.request_timeout,
             // Ids of two runs must not meet.
             process: RandomState::new().hash_one(std::process::id()),
             counted: AtomicU64::new(0),
-            requests_under_way: metrics::gauge!("consign_http_requests_in_flight"),
-            seconds: metrics::histogram!("consign_http_request_seconds"),
+            requests_under_way: metrics::gauge!(format!("{name}_requests_in_flight")),
+            seconds: metrics::histogram!(format!("{name}_request_seconds")),
             responses: [class("2xx"), class("3xx"), class("4xx"), class("5xx")],
-            shed: metrics::counter!("consign_http_requests_shed_total"),
+            shed: metrics::counter!(format!("{name}_requests_shed_total")),
         }))
     }
 }

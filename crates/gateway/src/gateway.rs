@@ -21,6 +21,8 @@ pub struct GatewayOptions {
     pub batch_lines_in_flight_max: usize,
     /// Where metrics are gathered; `/metrics` shows the process's own figures even without.
     pub metrics: Option<PrometheusHandle>,
+    /// Where this node's cluster is changed, when that is not the public port.
+    pub admin_port: Option<u16>,
 }
 
 impl Default for GatewayOptions {
@@ -31,6 +33,7 @@ impl Default for GatewayOptions {
             requests_in_flight_max: limits::REQUESTS_IN_FLIGHT_MAX,
             batch_lines_in_flight_max: limits::BATCH_LINES_IN_FLIGHT_MAX,
             metrics: None,
+            admin_port: None,
         }
     }
 }

@@ -7,11 +7,13 @@
 //! | files | what |
 //! |---|---|
 //! | `openapi`, `server`, `edge`, `limits` | routes, sockets, the layer around every route, bounds |
+//! | `admin` | the port of operators, and who may use it |
 //! | `submission`, `json_body`, `body_hash`, `call`, `conditional`, `paging` | reading requests |
 //! | `fields`, `money_text`, `time_text` | reading single fields, with every fault named |
 //! | `answer`, `problem`, `service_problem`, `event_text` | writing answers |
 //! | `orders`, `batch`, `fulfillment`, … | resources: one file each, or a folder |
 
+mod admin;
 mod answer;
 mod batch;
 mod blocking;
@@ -49,6 +51,8 @@ mod submission;
 mod time_text;
 mod tracking;
 
+pub use admin::{AdminTokens, admin_router};
+pub use axum::Router;
 pub use gateway::GatewayOptions;
 pub use openapi::{document, router};
 pub use server::serve;

@@ -9,12 +9,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use consign_orchestrator::Consign;
-use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::admin::elsewhere;
 use crate::cluster;
 use crate::edge::{EdgeLayer, no_route};
 use crate::gateway::{Gateway, GatewayOptions};
@@ -41,10 +43,30 @@ use crate::{
         (name = "definitions", description = "Products, locations, carriers"),
         (name = "events", description = "Everything that happened"),
         (name = "operations", description = "What operators ask")
-    )
+    ),
+    modifiers(&AdminToken)
 )]
 struct Frame;
 
+/// How operators show that they are operators.
+struct AdminToken;
+
+impl Modify for AdminToken {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A token of the node's `admin.token_file`. Where a node has an admin port (`admin.listen`), the cluster is changed only there and only with a token; a node without one asks for none.",
+            ))
+            .build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("admin_token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Every route but those that change the cluster: [`cluster::changes`].
 fn described() -> OpenApiRouter<Gateway> {
     OpenApiRouter::with_openapi(Frame::openapi())
         .routes(routes!(orders::place, lists::list))
@@ -88,16 +110,13 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(cluster::cluster))
-        .routes(routes!(cluster::join))
-        .routes(routes!(cluster::leave))
-        .routes(routes!(cluster::lead))
         .routes(routes!(operations::metrics))
 }
 
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> Document {
-    described().into_openapi()
+    described().merge(cluster::changes()).into_openapi()
 }
 
 /// All of the gateway: every route behind the edge.
@@ -105,7 +124,11 @@ pub fn router(consign: Consign, options: GatewayOptions) -> Router {
     let edge = EdgeLayer::new(&options);
     let gateway = Gateway::new(consign, options);
     keep_metrics(&gateway);
-    let (routes, document) = described().split_for_parts();
+    let changes = match gateway.options.admin_port {
+        None => cluster::changes(),
+        Some(port) => cluster::changes().route_layer(from_fn_with_state(port, elsewhere)),
+    };
+    let (routes, document) = described().merge(changes).split_for_parts();
     let page: Router<Gateway> = SwaggerUi::new("/docs")
         .config(Config::from("/openapi.json").try_it_out_enabled(true))
         .into();
@@ -155,9 +178,35 @@ mod tests {
             ("/v1/locations/{id}", "put"),
             ("/v1/events", "get"),
             ("/readyz", "get"),
+            ("/v1/cluster/leaders", "post"),
         ] {
             assert!(json["paths"][path][method].is_object(), "{method} {path}");
         }
+        let token = &json["components"]["securitySchemes"]["admin_token"];
+        assert_eq!(
+            (&token["type"], &token["scheme"]),
+            (&"http".into(), &"bearer".into())
+        );
+        for (path, method) in [
+            ("/v1/cluster/members", "post"),
+            ("/v1/cluster/members/{node}", "delete"),
+            ("/v1/cluster/leaders", "post"),
+        ] {
+            let operation = &json["paths"][path][method];
+            assert_eq!(
+                operation["security"],
+                serde_json::json!([{"admin_token": []}]),
+                "{path}"
+            );
+            for status in ["401", "403"] {
+                assert!(
+                    operation["responses"][status].is_object(),
+                    "{status} {path}"
+                );
+            }
+        }
+        let seen = &json["paths"]["/v1/cluster"]["get"]["security"];
+        assert_eq!(*seen, serde_json::json!([{}, {"admin_token": []}]));
         let schemas = json["components"]["schemas"].as_object().expect("schemas");
         for name in [
             "Order",

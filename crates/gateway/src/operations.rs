@@ -45,9 +45,10 @@ pub async fn readyz(State(gateway): State<Gateway>) -> Answered {
     }
 }
 
-/// Prometheus metrics.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses(
-    (status = 200, body = String, content_type = "text/plain")))]
+/// Prometheus metrics. The admin port wants a token for them.
+#[utoipa::path(get, path = "/metrics", tag = "operations", security((), ("admin_token" = [])), responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn metrics(State(gateway): State<Gateway>) -> Response {
     let mut text = match &gateway.options.metrics {
         Some(handle) => {

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -97,6 +97,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct Client {
     authority: String,
+    authorization: Option<HeaderValue>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -117,8 +118,23 @@ impl Client {
         let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
         Ok(Client {
             authority,
+            authorization: None,
             idle: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The same, showing a bearer token with every request (RFC 6750).
+    ///
+    /// # Panics
+    /// When the token has characters that no header can have.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Client {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.expect("a token is visible ASCII");
+        // It is not shown where a client is.
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        self
     }
 
     fn failed(&self, reason: &dyn std::fmt::Display) -> ClientError {
@@ -165,6 +181,9 @@ impl Client {
             .any(|(name, _)| *name == CONTENT_TYPE.as_str());
         if !body.is_empty() && !typed {
             builder = builder.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(authorization) = &self.authorization {
+            builder = builder.header(AUTHORIZATION, authorization);
         }
         for (name, value) in headers {
             builder = builder.header(*name, *value);

@@ -1,13 +1,16 @@
 //! `consign cluster`: how a cluster stands, and its shape.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use consign_simulator::Client;
+use consign_simulator::http::Answer;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::node_options;
 use crate::exit::Failure;
+use crate::token_file;
 
 /// How often a change that takes long is asked for again.
 const ASKED_MAX: u32 = 60;
@@ -18,13 +21,19 @@ const ASKED_MAX: u32 = 60;
 /// time: what is done already is found done. A new node is started first, with the numbers and
 /// addresses of all nodes and its own in its configuration, then joined; one that goes is drained
 /// first, then stopped. A dead one is removed.
+///
+/// Where nodes have an admin port (`admin.listen`), that is the target for changes, and a token of its
+/// `admin.token_file` is presented: the first one in the file of `--token-file`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   consign cluster --target http://127.0.0.1:8080 status
   consign cluster --target http://127.0.0.1:8080 join 4 10.0.0.4:9080
   consign cluster --target http://127.0.0.1:8080 drain 2
-  consign cluster --target http://127.0.0.1:8080 transfer-leader 0 3")]
+  consign cluster --target http://127.0.0.1:8080 transfer-leader 0 3
+  consign cluster --target http://127.0.0.1:9180 --token-file admin.token drain 2
+
+  ssh -N -L 9180:127.0.0.1:9180 node-1 &     the admin port of another machine, as a local one")]
 pub(crate) struct Cluster {
     /// A node: http://host:port.
     #[arg(
@@ -34,6 +43,14 @@ pub(crate) struct Cluster {
         default_value = "http://127.0.0.1:8080"
     )]
     target: String,
+    /// A file with a token for the admin port, as `consign token` makes it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "CONSIGN_ADMIN_TOKEN_FILE"
+    )]
+    token_file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -79,7 +96,7 @@ impl Cluster {
     }
 
     async fn act(&self) -> Result<(), Failure> {
-        let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
+        let client = self.client()?;
         match &self.action {
             Action::Status => {}
             Action::Join { node, address } => {
@@ -98,14 +115,66 @@ impl Cluster {
                     .await?;
             }
         }
-        let status = client.get("/v1/cluster").await;
-        let status = status.map_err(anyhow::Error::from)?;
+        let status = self.ask(&client, Method::GET, "/v1/cluster", None).await?;
         if self.json {
             println!("{status}");
         } else {
             print_status(&status);
         }
         Ok(())
+    }
+
+    /// A client of the target that shows the token, if there is one.
+    fn client(&self) -> Result<Client, Failure> {
+        let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
+        let Some(path) = &self.token_file else {
+            return Ok(client);
+        };
+        let tokens = token_file::read(path).map_err(Failure::Usage)?;
+        Ok(match tokens.first() {
+            Some(first) => client.with_token(first),
+            None => client,
+        })
+    }
+
+    async fn ask(
+        &self,
+        client: &Client,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let answer = client.call(method, path, None, body).await;
+        let answer = answer.map_err(anyhow::Error::from)?;
+        match answer.status.is_success() {
+            true => Ok(answer.json()),
+            false => Err(self.refusal(&answer)),
+        }
+    }
+
+    /// What a refusal means for whoever sits at the command line.
+    fn refusal(&self, answer: &Answer) -> Failure {
+        let (said, status, target) = (answer.json(), answer.status, &self.target);
+        let token_file = self.token_file.as_ref().map(|path| path.display());
+        let error = match (said["code"].as_str().unwrap_or_default(), token_file) {
+            ("admin_token_missing", None) => anyhow::anyhow!(
+                "{status}: {target} is an admin port and wants a token; name its file with --token-file FILE or CONSIGN_ADMIN_TOKEN_FILE"
+            ),
+            ("admin_token_unknown", Some(file)) => anyhow::anyhow!(
+                "{status}: {target} does not know the first token of {file}; it must be in that node's admin.token_file, which is read when the node starts"
+            ),
+            ("admin_port_only", _) => {
+                let port = &said["admin_port"];
+                anyhow::anyhow!(
+                    "{status}: {target} is for clients; the cluster is changed at that node's admin port, {port}: --target http://127.0.0.1:{port} --token-file FILE, on its machine or through `ssh -L {port}:127.0.0.1:{port}`"
+                )
+            }
+            _ => {
+                let detail = said["detail"].as_str().unwrap_or("it refuses");
+                anyhow::anyhow!("{status}: {detail}")
+            }
+        };
+        error.into()
     }
 
     /// Asks for a change until it is done everywhere.
@@ -117,13 +186,9 @@ impl Cluster {
         body: Option<Value>,
     ) -> Result<(), Failure> {
         for _ in 0..ASKED_MAX {
-            let answer = client.call(method.clone(), path, None, body.as_ref()).await;
-            let answer = answer.map_err(anyhow::Error::from)?;
-            let said = answer.json();
-            if !answer.status.is_success() {
-                let detail = said["detail"].as_str().unwrap_or("it refuses").to_owned();
-                return Err(anyhow::anyhow!("{}: {detail}", answer.status).into());
-            }
+            let said = self
+                .ask(client, method.clone(), path, body.as_ref())
+                .await?;
             match said["partitions_left"].as_u64() {
                 Some(0) | None => return Ok(()),
                 Some(left) if !self.json => println!("{left} partitions are left"),
@@ -134,8 +199,7 @@ impl Cluster {
     }
 
     async fn rebalance(&self, client: &Client) -> Result<(), Failure> {
-        let status = client.get("/v1/cluster").await;
-        let status = status.map_err(anyhow::Error::from)?;
+        let status = self.ask(client, Method::GET, "/v1/cluster", None).await?;
         for partition in status["partitions"].as_array().into_iter().flatten() {
             let number = partition["partition"].as_u64().unwrap_or_default();
             let mut voters: Vec<u64> = numbers(&partition["voters"]);

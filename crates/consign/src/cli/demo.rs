@@ -108,11 +108,12 @@ impl Demo {
     /// A port that nobody asked for may be another one.
     async fn start(&self, settings: &mut Settings) -> anyhow::Result<RunningNode> {
         settings.server.port = self.port.unwrap_or(if self.exit { 0 } else { PORT_WANTED });
-        let started = RunningNode::start(settings).await;
+        let admin_port = settings.admin.port()?;
+        let started = RunningNode::start(settings, admin_port.as_ref()).await;
         match started {
             Err(error) if self.port.is_none() && is_taken(&error) => {
                 settings.server.port = 0;
-                RunningNode::start(settings).await
+                RunningNode::start(settings, admin_port.as_ref()).await
             }
             started => started,
         }

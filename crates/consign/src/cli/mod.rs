@@ -9,6 +9,7 @@ mod node_options;
 mod restore;
 mod serve;
 mod simulate;
+mod token;
 mod verify;
 
 use crate::exit::{CODES_HELP, Failure};
@@ -46,6 +47,7 @@ enum Command {
     Restore(restore::Restore),
     Certs(certs::Certs),
     Cluster(cluster::Cluster),
+    Token(token::Token),
 }
 
 impl Cli {
@@ -64,6 +66,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(),
             Command::Certs(certs) => certs.run(),
             Command::Cluster(cluster) => cluster.run(),
+            Command::Token(token) => token.run(),
         }
     }
 }

@@ -52,9 +52,10 @@ impl Serve {
                 "this node runs alone, as neither --node nor cluster.node says which of cluster.members it is"
             );
         }
+        let admin_port = settings.admin.port().map_err(Failure::Usage)?;
         node_options::runtime(settings.runtime.threads)?.block_on(async {
             let stop = node::told_to_stop()?;
-            let node = RunningNode::start(&settings).await?;
+            let node = RunningNode::start(&settings, admin_port.as_ref()).await?;
             // Whoever started the process waits for this line; a closed stdout is its choice.
             let _ = writeln!(std::io::stdout(), "consign is serving on {}", node.url());
             node.run_until(stop).await

@@ -1,0 +1,173 @@
+//! The table `[admin]`: where operators change the cluster, and who is one.
+//!
+//! In: the table as it was read, and the file of tokens that it names. Out: the address and the
+//! tokens of the admin port, or an error that says what was given and what is expected. The file is
+//! read when a node starts and not before: other commands need no tokens.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use consign_gateway::AdminTokens;
+use serde::{Deserialize, Serialize};
+
+use crate::token_file;
+
+/// The port of operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct AdminSettings {
+    /// Empty when there is none.
+    pub(crate) listen: String,
+    pub(crate) token_file: PathBuf,
+    pub(crate) allow_plaintext: bool,
+}
+
+/// What an admin port is opened with.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminPort {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tokens: AdminTokens,
+}
+
+impl AdminSettings {
+    /// Refuses what would leave the cluster open to others than operators, or nobody in.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.address().map(drop)
+    }
+
+    /// Where the port is; nothing when there is to be none.
+    fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        let (given, has_tokens) = (self.listen.trim(), !self.token_file.as_os_str().is_empty());
+        if given.is_empty() {
+            if has_tokens {
+                // Whoever wrote it believes that tokens are asked for.
+                bail!(
+                    "admin.token_file is set and admin.listen is not, so no port would ask for a token: set admin.listen = \"127.0.0.1:9180\" too, or neither"
+                );
+            }
+            return Ok(None);
+        }
+        let address: SocketAddr = given.parse().ok().with_context(|| {
+            format!("admin.listen is {given:?}; expected \"address:port\" with an IP address, e.g. \"127.0.0.1:9180\"")
+        })?;
+        if !has_tokens {
+            bail!(
+                "admin.listen is set and admin.token_file is not, so nobody could use the admin port: `consign token --out FILE` makes such a file"
+            );
+        }
+        if !address.ip().to_canonical().is_loopback() && !self.allow_plaintext {
+            bail!(
+                "admin.listen is {address}, which other machines can reach, and the admin port speaks no TLS: whoever listens on the way would read the token; listen on 127.0.0.1 and come through ssh or a proxy with TLS, or set admin.allow_plaintext = true if nobody else is on that network"
+            );
+        }
+        Ok(Some(address))
+    }
+
+    /// Reads the tokens; nothing when there is to be no admin port.
+    ///
+    /// # Errors
+    /// When the file of tokens cannot be read, is not private, or holds none that serve; and as for
+    /// [`AdminSettings::check`].
+    pub(crate) fn port(&self) -> anyhow::Result<Option<AdminPort>> {
+        let Some(listen) = self.address()? else {
+            return Ok(None);
+        };
+        let tokens = token_file::read(&self.token_file).context("admin.token_file")?;
+        Ok(Some(AdminPort {
+            listen,
+            tokens: AdminTokens::new(tokens.iter().map(String::as_str)),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(listen: &str) -> AdminSettings {
+        AdminSettings {
+            listen: listen.to_owned(),
+            token_file: PathBuf::from("token"),
+            allow_plaintext: false,
+        }
+    }
+
+    #[track_caller]
+    fn refused(settings: &AdminSettings, with: &[&str]) {
+        let said = format!("{:#}", settings.check().expect_err("refused"));
+        for part in with {
+            assert!(said.contains(part), "{part:?} is not in {said:?}");
+        }
+    }
+
+    #[test]
+    fn without_the_table_there_is_no_port() {
+        let port = AdminSettings::default().port().expect("good settings");
+        assert!(port.is_none());
+    }
+
+    #[test]
+    fn half_a_table_is_refused_with_the_other_half() {
+        let without_tokens = AdminSettings {
+            token_file: PathBuf::new(),
+            ..at("127.0.0.1:9180")
+        };
+        refused(
+            &without_tokens,
+            &["admin.token_file is not", "consign token --out"],
+        );
+        refused(&at(""), &["admin.listen is not", "127.0.0.1:9180"]);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_understood_is_shown_with_what_is_expected() {
+        for given in [
+            "9180",
+            "127.0.0.1",
+            "localhost:9180",
+            "127.0.0.1:70000",
+            "::1:9180",
+            "http://127.0.0.1:9180",
+        ] {
+            refused(&at(given), &[&format!("{given:?}"), "address:port"]);
+        }
+    }
+
+    #[test]
+    fn other_machines_come_in_only_where_that_is_said() {
+        for loopback in [
+            "127.0.0.1:9180",
+            "127.9.9.9:1",
+            "[::1]:9180",
+            "[::ffff:127.0.0.1]:9180",
+        ] {
+            at(loopback).check().expect("loopback");
+        }
+        for open in ["0.0.0.0:9180", "10.0.0.1:9180", "[::]:9180"] {
+            refused(&at(open), &[open, "no TLS", "admin.allow_plaintext = true"]);
+            let meant = AdminSettings {
+                allow_plaintext: true,
+                ..at(open)
+            };
+            meant.check().expect("it is meant");
+        }
+    }
+
+    #[test]
+    fn a_port_needs_its_tokens_when_it_is_opened() {
+        let home = tempfile::tempdir().expect("a directory");
+        let settings = AdminSettings {
+            token_file: home.path().join("none"),
+            ..at("127.0.0.1:9180")
+        };
+        settings.check().expect("files are not looked at yet");
+        let said = format!("{:#}", settings.port().expect_err("there is no file"));
+        assert!(said.contains("admin.token_file"), "{said}");
+        token_file::write_new(&settings.token_file, &token_file::drawn().expect("drawn"))
+            .expect("written");
+        let port = settings.port().expect("good settings").expect("a port");
+        assert_eq!(port.listen.to_string(), "127.0.0.1:9180");
+        assert_eq!(format!("{:?}", port.tokens), "1 tokens");
+    }
+}
