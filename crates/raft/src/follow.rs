@@ -27,6 +27,7 @@ impl<L: Log> Raft<L> {
         self.heard_at = self.now;
         self.be_patient();
         self.round_heard = self.round_heard.max(round);
+        self.commit_heard = commit;
         if self.installing {
             return self.say_what_is_here(from);
         }

@@ -87,6 +87,8 @@ pub struct Raft<L> {
     pub(crate) verified: u64,
     /// The last of the leader's rounds that was heard of.
     pub(crate) round_heard: u64,
+    /// Up to where the leader said last that the log is committed.
+    pub(crate) commit_heard: u64,
     pub(crate) now: u64,
     /// When the leader was heard last.
     pub(crate) heard_at: u64,
@@ -120,6 +122,7 @@ impl<L: Log> Raft<L> {
             durable,
             verified: committed,
             round_heard: 0,
+            commit_heard: 0,
             now,
             heard_at: 0,
             deadline: 0,
@@ -305,13 +308,14 @@ impl<L: Log> Raft<L> {
         matches!(self.role, Role::Leader(_))
     }
 
-    /// When the leader was heard last; now, if this node leads.
+    /// When this node knew last up to where the log is committed, and up to where that was: its own
+    /// word now if it leads, else its leader's.
     #[must_use]
-    pub fn heard_at(&self) -> u64 {
+    pub fn commit_heard(&self) -> (u64, u64) {
         if self.leads() {
-            self.now
+            (self.now, self.committed)
         } else {
-            self.heard_at
+            (self.heard_at, self.commit_heard)
         }
     }
 
