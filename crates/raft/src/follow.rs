@@ -93,6 +93,10 @@ impl<L: Log> Raft<L> {
         if term < self.vote.term || at.index <= self.committed || self.installing || self.leads() {
             return false;
         }
+        // What came after it may be counted on already, and would be lost.
+        if self.terms.at(at.index) == Some(at.term) {
+            return false;
+        }
         if term > self.vote.term || self.leader != Some(leader) {
             self.follow(term, Some(leader));
         }

@@ -342,11 +342,9 @@ impl<L: Log> Raft<L> {
         if let Some(peer) = leading.peers.get_mut(&to)
             && peer.flow == Flow::Snapshot
         {
+            // What is durable there it says itself.
             peer.flow = Flow::Probing { asked: false };
-            let upto = upto.unwrap_or(peer.has).min(last);
-            peer.next = upto + 1;
-            peer.has_upto(peer.has.max(upto));
-            self.commit();
+            peer.next = upto.unwrap_or(0).min(last).max(peer.has) + 1;
         }
         self.send_entries(to);
     }
