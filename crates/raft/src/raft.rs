@@ -257,9 +257,13 @@ impl<L: Log> Raft<L> {
         std::mem::take(&mut self.reads_ready)
     }
 
-    /// Up to where the log is committed and durable here: it may be applied.
+    /// Up to where the log is committed and durable here: it may be applied. Nothing may while a
+    /// snapshot takes the place of what was applied.
     #[must_use]
     pub fn applicable(&self) -> u64 {
+        if self.installing {
+            return 0;
+        }
         self.committed.min(self.durable)
     }
 
