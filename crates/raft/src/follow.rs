@@ -70,6 +70,7 @@ impl<L: Log> Raft<L> {
         self.terms.cut(from);
         self.memberships.retain(|(index, _)| *index < from);
         self.durable = self.durable.min(from - 1);
+        self.forget_unsaved(from);
         self.log.cut(from);
         true
     }
@@ -114,6 +115,7 @@ impl<L: Log> Raft<L> {
     pub fn installed(&mut self, at: Mark, membership: Membership) {
         self.installing = false;
         self.terms = Terms::after(at);
+        self.forget_unsaved(0);
         self.memberships = vec![(at.index, membership)];
         (self.durable, self.committed, self.verified) = (at.index, at.index, at.index);
         if let Some(leader) = self.leader {

@@ -1,6 +1,6 @@
 //! A replica: what it keeps, what it is given, what it gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::lead::{Leading, ReadId};
 use crate::membership::Membership;
@@ -83,6 +83,8 @@ pub struct Raft<L> {
     pub(crate) committed: u64,
     /// Up to where this node's log is durable.
     pub(crate) durable: u64,
+    /// What is on its way to the disk, in order; whether it still counts, or was cut meanwhile.
+    pub(crate) unsaved: VecDeque<(Mark, bool)>,
     /// Up to where this log is known to be its leader's.
     pub(crate) verified: u64,
     /// The last of the leader's rounds that was heard of.
@@ -118,6 +120,7 @@ impl<L: Log> Raft<L> {
             leader: None,
             committed,
             durable,
+            unsaved: VecDeque::new(),
             verified: committed,
             round_heard: 0,
             now,
@@ -210,10 +213,17 @@ impl<L: Log> Raft<L> {
         }
     }
 
-    /// Entries up to there are durable.
+    /// Entries up to there are durable; to be told in the order in which they were appended.
     pub fn durable(&mut self, upto: Mark) {
-        // What was cut meanwhile does not count.
-        if self.halted.is_some() || self.terms.at(upto.index) != Some(upto.term) {
+        if self.halted.is_some() {
+            return;
+        }
+        let Some(nth) = self.unsaved.iter().position(|(mark, _)| *mark == upto) else {
+            return;
+        };
+        // The same entry may have been cut and come again: that it was durable once does not count.
+        let counts = self.unsaved.drain(..=nth).next_back();
+        if counts.is_none_or(|(_, counts)| !counts) {
             return;
         }
         self.durable = self.durable.max(upto.index);
@@ -356,7 +366,18 @@ impl<L: Log> Raft<L> {
             if let Payload::Membership(membership) = &entry.payload {
                 self.memberships.push((at.index, membership.clone()));
             }
-            self.log.append(at, entry, nth + 1 == count);
+            let tell = nth + 1 == count;
+            if tell {
+                self.unsaved.push_back((at, true));
+            }
+            self.log.append(at, entry, tell);
+        }
+    }
+
+    /// What is on its way to the disk from `from` on does not count any more.
+    pub(crate) fn forget_unsaved(&mut self, from: u64) {
+        for (mark, counts) in &mut self.unsaved {
+            *counts &= mark.index < from;
         }
     }
 
