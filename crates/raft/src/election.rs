@@ -42,7 +42,7 @@ impl<L: Log> Raft<L> {
 
     /// Wants to be elected: asks for votes once its own is durable.
     pub(crate) fn campaign(&mut self, handed_over: bool) {
-        if self.installing || !self.membership().votes(self.options.node) {
+        if self.installing || !self.may_lead() {
             return;
         }
         self.vote = Vote {

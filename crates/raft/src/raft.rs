@@ -167,7 +167,7 @@ impl<L: Log> Raft<L> {
         }
         if matches!(self.role, Role::Leader(_)) {
             self.tick_leader();
-        } else if self.now >= self.deadline && self.membership().votes(self.options.node) {
+        } else if self.now >= self.deadline && self.may_lead() {
             self.ask_before_campaign();
         }
     }
@@ -345,6 +345,15 @@ impl<L: Log> Raft<L> {
     #[must_use]
     pub fn membership_at(&self) -> Option<u64> {
         self.memberships.last().map(|(index, _)| *index)
+    }
+
+    /// Whether this node may be elected: it votes, or it did and that it is out is not known to be
+    /// committed. Until then it may have what the others cannot do without (§4.2.2).
+    pub(crate) fn may_lead(&self) -> bool {
+        let is_known = |(index, _): &(u64, Membership)| *index <= self.committed;
+        let known = self.memberships.iter().rposition(is_known).unwrap_or(0);
+        let votes = |(_, membership): &(u64, Membership)| membership.votes(self.options.node);
+        self.memberships.iter().skip(known).any(votes)
     }
 
     /// Whether this node is the only one that votes.
