@@ -94,6 +94,9 @@ impl<L: Log> Raft<L> {
         if term < self.vote.term || at.index <= self.committed || self.installing || self.leads() {
             return false;
         }
+        if self.halted().is_some() {
+            return false;
+        }
         // What came after it may be counted on already, and would be lost.
         if self.terms.at(at.index) == Some(at.term) {
             return false;

@@ -147,13 +147,14 @@ impl<L: Log> Raft<L> {
         if self.terms.last().index > 0 || !self.memberships.is_empty() {
             return;
         }
+        let term = self.vote.term + 1;
         self.vote = Vote {
-            term: 1,
+            term,
             given_to: Some(self.options.node),
         };
         self.log.save_vote(self.vote);
         self.write(vec![Entry {
-            term: 1,
+            term,
             payload: Payload::Membership(membership),
         }]);
         self.deadline = self.now;
@@ -238,8 +239,15 @@ impl<L: Log> Raft<L> {
     pub fn halt(&mut self, reason: &str) {
         if self.halted.is_none() {
             self.follow(self.vote.term, None);
+            self.after_vote = None;
             self.halted = Some(reason.to_owned());
         }
+    }
+
+    /// Why this replica takes no part any more.
+    #[must_use]
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
     }
 
     /// Entries up to `upto`, which are committed, are kept elsewhere: the log begins after them.
