@@ -71,6 +71,7 @@ impl<L: Log> Raft<L> {
         self.terms.cut(from);
         self.memberships.retain(|(index, _)| *index < from);
         self.durable = self.durable.min(from - 1);
+        self.forget_unsaved(from);
         self.log.cut(from);
         true
     }
@@ -94,6 +95,13 @@ impl<L: Log> Raft<L> {
         if term < self.vote.term || at.index <= self.committed || self.installing || self.leads() {
             return false;
         }
+        if self.halted().is_some() {
+            return false;
+        }
+        // What came after it may be counted on already, and would be lost.
+        if self.terms.at(at.index) == Some(at.term) {
+            return false;
+        }
         if term > self.vote.term || self.leader != Some(leader) {
             self.follow(term, Some(leader));
         }
@@ -111,6 +119,7 @@ impl<L: Log> Raft<L> {
     pub fn installed(&mut self, at: Mark, membership: Membership) {
         self.installing = false;
         self.terms = Terms::after(at);
+        self.forget_unsaved(0);
         self.memberships = vec![(at.index, membership)];
         (self.durable, self.committed, self.verified) = (at.index, at.index, at.index);
         if let Some(leader) = self.leader {
