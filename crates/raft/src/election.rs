@@ -60,6 +60,14 @@ impl<L: Log> Raft<L> {
 
     /// A vote is durable.
     pub fn vote_saved(&mut self, vote: Vote) {
+        let is_news = self.saved_term < vote.term && vote.term == self.vote.term;
+        self.saved_term = self.saved_term.max(vote.term);
+        if is_news
+            && !self.leads()
+            && let Some(leader) = self.leader
+        {
+            self.say_what_is_here(leader);
+        }
         if vote != self.vote {
             return;
         }

@@ -76,8 +76,12 @@ impl<L: Log> Raft<L> {
         true
     }
 
-    /// Tells the leader how much of its log is durable here.
+    /// Tells the leader how much of its log is durable here, once its term is: who forgot the term in
+    /// a crash could let an older one's leader cut what it has told of.
     pub(crate) fn say_what_is_here(&mut self, leader: u64) {
+        if self.saved_term < self.vote.term {
+            return;
+        }
         let body = Body::Has {
             index: self.durable.min(self.verified),
             round: self.round_heard,

@@ -75,6 +75,8 @@ pub struct Raft<L> {
     pub(crate) log: L,
     pub(crate) terms: Terms,
     pub(crate) vote: Vote,
+    /// The last term that is durable here.
+    pub(crate) saved_term: u64,
     pub(crate) after_vote: Option<AfterVote>,
     /// Who was in the group from which entry on; the last one counts.
     pub(crate) memberships: Vec<(u64, Membership)>,
@@ -116,6 +118,7 @@ impl<L: Log> Raft<L> {
             log,
             terms: restored.terms,
             vote: restored.vote,
+            saved_term: restored.vote.term,
             after_vote: None,
             memberships: restored.memberships,
             role: Role::Follower,
