@@ -480,7 +480,7 @@ impl Node {
         self.0.admission.close();
         self.0.stop_because(SHUT_DOWN);
         if let Some(stores) = self.0.stores() {
-            stores.log.close();
+            stores.log.shutdown().await;
         }
         let node = Arc::clone(&self.0);
         // A checkpoint that is being written ends first; it holds the stores.

@@ -34,8 +34,9 @@ impl Group {
     async fn take_over(self: &Arc<Self>, lead: LeaderId) {
         tracing::info!(partition = %self.partition, %lead, "leads");
         *self.lead.lock() = Some(lead);
-        let group = Arc::clone(self);
-        let told = tokio::task::spawn_blocking(move || group.machine.lead(group.partition, lead));
+        // Without the group, whose files must be free once this node has closed.
+        let (machine, partition) = (Arc::clone(&self.machine), self.partition);
+        let told = tokio::task::spawn_blocking(move || machine.lead(partition, lead));
         if told.await.is_err() {
             tracing::error!(partition = %self.partition, "the machine failed to take over");
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use consign_raft::{Mark, Membership, Payload, RaftOptions};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::batch::{Batch, LeaderId};
 use super::group::Group;
@@ -94,7 +94,7 @@ pub struct Replicas {
     pub(super) state: Arc<StateStore>,
     pub(super) options: ReplicaOptions,
     pub(super) running: OnceLock<Running>,
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     /// By node, rounds of questions for what it leads.
     pub(super) reads: Mutex<BTreeMap<u64, Arc<Rounds<ReadIndexes>>>>,
     /// By partition, the entry that the checkpoint before the last published.
@@ -168,13 +168,13 @@ impl Replicas {
             let state = Arc::clone(&self.state);
             let leading = tokio::spawn(Arc::clone(group).follow_lead());
             let sending = tokio::spawn(Arc::clone(group).send_snapshots(self.node(), state));
-            tasks.extend([leading.abort_handle(), sending.abort_handle()]);
+            tasks.extend([leading, sending]);
             group.tick();
         }
         if !self.is_alone() {
             let ticking = tokio::spawn(tick(groups));
             let balancing = tokio::spawn(Arc::clone(self).keep_balance());
-            tasks.extend([ticking.abort_handle(), balancing.abort_handle()]);
+            tasks.extend([ticking, balancing]);
         }
         Ok(())
     }
@@ -390,15 +390,23 @@ impl Replicas {
         self.journal.close();
     }
 
-    /// Takes no more appends; those that wait are answered.
-    fn stop(&self) {
-        for task in self.tasks.lock().drain(..) {
-            task.abort();
-        }
+    /// As [`Replicas::close`]; when it returns, none of its tasks holds the files any more.
+    pub async fn shutdown(&self) {
+        let tasks = self.stop();
+        self.journal.close();
+        // Each was told to end; how it ended says nothing.
+        futures::future::join_all(tasks).await;
+    }
+
+    /// Takes no more appends; those that wait are answered. Gives the tasks that end now.
+    fn stop(&self) -> Vec<JoinHandle<()>> {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.iter().for_each(JoinHandle::abort);
         let running = self.running.get();
         for group in running.into_iter().flat_map(|running| &running.groups) {
             group.close();
         }
+        tasks
     }
 }
 

@@ -198,9 +198,7 @@ impl Member {
         if let Some(lines) = lines {
             lines.nodes.write().remove(&self.node);
         }
-        let replicas = self.replicas;
-        let closed = tokio::task::spawn_blocking(move || replicas.close()).await;
-        closed.expect("closes");
+        self.replicas.shutdown().await;
     }
 
     pub fn lead(&self, partition: PartitionId) -> Option<LeaderId> {
