@@ -2,21 +2,23 @@
 """The cases of scripts/fault-tests: what each breaks, for how long, and how it is healed.
 
 In: a cluster that serves and clients at work. Out: nodes that all run again on a network without
-faults, and what was already wrong by then. What must hold: a fault that did nothing is itself a
-fault, as a cluster that is not broken survives everything.
+faults, or are taken out, and what was already wrong by then. What must hold: a fault that did nothing
+is itself a fault, as a cluster that is not broken survives everything.
 """
 
 import collections.abc
 import dataclasses
 import time
 
-from fault_checker import Fault
+from fault_checker import Fault, judge_shape
 
 # Bounds on the longest time in which nobody is answered.
 KILL_GAP_SECONDS_MAX, CUT_GAP_SECONDS_MAX, PAUSE_GAP_SECONDS_MAX = 2, 5, 5
 # Between two parts of a case, so that one does not hide the other.
 BETWEEN_SECONDS = 4
-PAUSE_SECONDS, CUT_SECONDS, DEAD_SECONDS = 15, 10, 3
+PAUSE_SECONDS, CUT_SECONDS, DEAD_SECONDS, DRAINED_SECONDS = 15, 10, 3, 3
+# Each node looks every 2 s, and moves a lead that it finds misplaced twice.
+EVEN_SECONDS_MAX = 20
 SLOW_SYNC_MS, CLOCK_JUMP_SECONDS = 200, 3_600
 # A node whose storage failed says so for two seconds and ends with this code.
 STORAGE_FAILED, STORAGE_FAILED_SECONDS_MAX = 4, 20
@@ -31,16 +33,18 @@ class Case:
     run: collections.abc.Callable
     gap_seconds_max: float | None
     nodes: int
+    joining: int
     prepare: collections.abc.Callable | None
     every_order: bool
     slower: tuple | None
 
 
-def case(gap, nodes=3, prepare=None, every_order=False, slower=None):
-    """`every_order`: no client may have given up on an order. `slower`: a percentile of an order's
-    time while it is broken, and the least it then is: else the fault had no effect."""
+def case(gap, nodes=3, joining=0, prepare=None, every_order=False, slower=None):
+    """`joining`: how many nodes come to those at the start. `every_order`: no client may have given up on
+    an order. `slower`: a percentile of an order's time while it is broken, and the least it then is: else
+    the fault had no effect."""
     def register(function):
-        CASES[function.__name__] = Case(function, gap, nodes, prepare, every_order, slower)
+        CASES[function.__name__] = Case(function, gap, nodes, joining, prepare, every_order, slower)
         return function
     return register
 
@@ -92,6 +96,39 @@ class Run:
                 return
             time.sleep(0.1)
         self.faults.append(Fault("recovery", f"node {node.number} has not caught up within {seconds} s"))
+
+    def ends_with(self, node, code):
+        if code != 0:
+            self.faults.append(Fault("process", f"node {node.number} ended with {code} after SIGTERM"))
+
+    def evens_out(self, seconds=EVEN_SECONDS_MAX):
+        """Waits until leaders and replicas are spread evenly over the nodes that are there."""
+        began, numbers = self.now(), [node.number for node in self.cluster.nodes]
+        while True:
+            views = {node.number: self.cluster.view(node) for node in self.cluster.nodes}
+            faults = list(judge_shape(views, numbers))
+            if not faults or self.now() - began > seconds:
+                break
+            time.sleep(0.1)
+        self.faults += faults
+        self.notes.setdefault("even_after_s", []).append(round(self.now() - began, 2))
+        leads = ", ".join(f"{count} on {number}" for number, count in self.cluster.leads().items())
+        self.notes.setdefault("leads", []).append(leads)
+
+    def grows(self, through):
+        """A node comes, asked in through that one, and clients use it once it serves; it."""
+        node = self.cluster.add()
+        self.cluster.join(node, through)
+        self.load.urls = self.cluster.urls()
+        return node
+
+    def shrinks(self, node, through):
+        """A node goes, asked out through that one. Clients use it until it is stopped: drained, it must not
+        answer what is no longer so."""
+        self.cluster.drain(node, through)
+        self.hold(DRAINED_SECONDS)
+        self.ends_with(node, node.stop())
+        self.load.urls = self.cluster.urls()
 
     def storage_fails(self, node, mode):
         """Its storage fails; it must end as the README says, and serve again once it is mended."""
@@ -296,8 +333,21 @@ def power_loss_all(run):
 def rolling_restart(run):
     """SIGTERM of each node in turn, while orders go on: no client may notice more than a retry."""
     for node in run.cluster.nodes:
-        code = node.stop()
-        if code != 0:
-            run.faults.append(Fault("process", f"node {node.number} ended with {code} after SIGTERM"))
+        run.ends_with(node, node.stop())
         node.start()
         run.caught_up(node)
+
+
+@case(KILL_GAP_SECONDS_MAX, joining=2, every_order=True)
+def grow_and_shrink(run):
+    """Nodes 4 and 5 come, then 1 and 2, which founded the cluster, go: the newcomers carry it on."""
+    first, second, _ = run.cluster.nodes
+    run.evens_out()
+    fourth = run.grows(through=first)
+    # Any node may be asked: one that has just come, and one that is to go itself.
+    fifth = run.grows(through=fourth)
+    run.evens_out()
+    run.hold(BETWEEN_SECONDS)
+    run.shrinks(first, through=first)
+    run.shrinks(second, through=fifth)
+    run.evens_out()

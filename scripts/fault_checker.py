@@ -1,7 +1,7 @@
 # Part of Consign, Apache-2.0 (see LICENSE).
 """Recounts from outside what a cluster did with the orders that clients sent while it was broken.
 
-In: the clients' `Records`, the shop, the nodes' URLs. Out: `Fault`s, each with the law it breaks.
+In: the clients' `Records`, the shop, the nodes' URLs by number. Out: `Fault`s, each with the law it breaks.
 `gather` asks every node, `judge` takes what they said and asks nobody. What must hold: nothing here
 uses the product's own recount; `consign verify` is one more witness beside this one.
 """
@@ -94,7 +94,7 @@ def look_at(number, url, records, shop):
 
 
 def gather(urls, records, shop):
-    return [look_at(number, url, records, shop) for number, url in enumerate(urls, 1)]
+    return [look_at(number, url, records, shop) for number, url in urls.items()]
 
 
 def lines_of(order):
@@ -231,6 +231,31 @@ def judge_agreement(worlds):
                 yield Fault("agreement", f"{pair} show order {order} differently", True)
 
 
+def judge_shape(views, numbers):
+    """A cluster of these nodes at rest: each has a replica of every partition and nobody else has one, all
+    name the same leaders, and no node leads two more partitions than another. `views` are /v1/cluster as
+    each node gave it, None where it gave none."""
+    first = None
+    for number in numbers:
+        view = views.get(number)
+        if not view or not view["partitions"]:
+            yield Fault("shape", f"node {number} shows no partitions")
+            continue
+        for partition in view["partitions"]:
+            where = f"partition {partition['partition']}, by node {number},"
+            if sorted(partition["voters"]) != sorted(numbers):
+                yield Fault("shape", f"{where} has the voters {partition['voters']} in place of {sorted(numbers)}")
+            if partition["learners"]:
+                yield Fault("shape", f"{where} still has the learners {partition['learners']}")
+        leaders = [partition["leader"] for partition in view["partitions"]]
+        leads = {n: leaders.count(n) for n in numbers}
+        if max(leads.values()) - min(leads.values()) > 1 or sum(leads.values()) != len(leaders):
+            yield Fault("shape", f"leaders are not even by node {number}: {leads} of {len(leaders)} partitions")
+        if first is not None and leaders != first:
+            yield Fault("shape", f"node {number} says that {leaders} lead, another node {first}")
+        first = leaders
+
+
 def judge(worlds, records, shop):
     """Every fault, in the order of its weight. Takes data, asks nobody."""
     sent = {order.key: order for order in records.orders}
@@ -246,7 +271,7 @@ def judge(worlds, records, shop):
 
 def replay(urls, records):
     """Sends the last acknowledged keys once more, each at another node: the first answer comes (L3)."""
-    faults = []
+    faults, urls = [], list(urls.values())
     last = sorted(records.acknowledged(), key=lambda order: order.end)[-REPLAYS_MAX:]
     for nth, order in enumerate(last):
         status, answer = answer_of(urls[nth % len(urls)], "/v1/orders", "POST", order.body,
@@ -273,7 +298,8 @@ def check(urls, records, shop, verify):
         faults += replay(urls, records)
         # Once more: the retries must have changed nothing.
         if not faults:
-            faults = judge(gather(urls[:1], records, shop), records, shop)
+            first = next(iter(urls))
+            faults = judge(gather({first: urls[first]}, records, shop), records, shop)
     except NoAnswer as error:
         return [Fault("availability", f"a healed cluster does not answer: {error}")]
     return faults + [Fault("verify", text) for text in verify()]

@@ -1,7 +1,7 @@
 # Part of Consign, Apache-2.0 (see LICENSE).
 """Clients that place orders while a cluster is broken, and write down every answer.
 
-In: the nodes' URLs, a shop. Out: `Records`: each order with its outcome, each attempt with its
+In: the nodes' URLs by number, a shop. Out: `Records`: each order with its outcome, each attempt with its
 start, end, node, status and order id; and the figures that follow from them. What must hold: an
 order is sent again with the same key and body until it is answered or its deadline has passed, and
 nothing is believed that no answer said. Judges nothing: fault_checker.py does.
@@ -55,6 +55,8 @@ class Shop:
 
     def seed(self, urls):
         """Defines and stocks it, with keys, so that a retry receives nothing twice."""
+        urls = list(urls.values())
+
         def must(path, method, body, key):
             for attempt in range(60):
                 try:
@@ -206,12 +208,12 @@ class Client(threading.Thread):
             for connection in self.connections.values():
                 connection.close()
 
-    def send(self, node, method, path, body, headers, seconds):
+    def send(self, node, url, method, path, body, headers, seconds):
         """Status and JSON of one request over a kept connection; (None, why) without an answer."""
         connection = self.connections.pop(node, None)
         try:
             if connection is None:
-                address = urllib.parse.urlsplit(self.load.urls[node]).netloc
+                address = urllib.parse.urlsplit(url).netloc
                 connection = http.client.HTTPConnection(address, timeout=seconds)
             connection.timeout = seconds
             if connection.sock is not None:
@@ -233,12 +235,15 @@ class Client(threading.Thread):
         order = Order(key, body, self.load.now())
         self.orders.append(order)
         while (left := order.start + self.load.order_seconds_max - self.load.now()) > 0:
-            node = self.turn = (self.turn + 1) % len(self.load.urls)
+            # Whoever is there now: nodes come and go while an order waits.
+            there = list(self.load.urls.items())
+            self.turn = (self.turn + 1) % len(there)
+            node, url = there[self.turn]
             start = self.load.now()
             seconds = min(left, self.load.attempt_seconds_mean * self.chance.uniform(0.5, 1.5))
-            status, answer = self.send(node, "POST", "/v1/orders", text, headers, seconds)
+            status, answer = self.send(node, url, "POST", "/v1/orders", text, headers, seconds)
             answer = answer if isinstance(answer, dict) else {}
-            attempt = Attempt(key, node + 1, start, self.load.now(), status, answer.get("id"), answer.get("code"))
+            attempt = Attempt(key, node, start, self.load.now(), status, answer.get("id"), answer.get("code"))
             self.attempts.append(attempt)
             if attempt.succeeded():
                 order.outcome, order.answer, order.end = ACKNOWLEDGED, answer, attempt.end
@@ -253,20 +258,22 @@ class Client(threading.Thread):
 
     def read_back(self, order):
         """What is acknowledged must be readable at once at any node that answers, a woken one too."""
-        node = self.chance.randrange(len(self.load.urls))
+        node, url = self.chance.choice(list(self.load.urls.items()))
         start = self.load.now()
-        status, answer = self.send(node, "GET", f"/v1/orders/{order.id}", None, {}, self.load.attempt_seconds_mean)
+        status, answer = self.send(node, url, "GET", f"/v1/orders/{order.id}", None, {},
+                                   self.load.attempt_seconds_mean)
         if status is None or status in (408, 429, 503):
             return
         version = answer.get("version", 0) if isinstance(answer, dict) else 0
         if status != 200 or version < order.answer.get("version", 0):
             self.strange.append(
                 f"L2: order {order.id} was acknowledged at {order.end:.2f} s in version {order.answer.get('version')}; "
-                f"node {node + 1}, asked at {start:.2f} s, gives {status}, version {version}")
+                f"node {node}, asked at {start:.2f} s, gives {status}, version {version}")
 
 
 class Load:
-    """Clients at work from `start` to `stop`."""
+    """Clients at work from `start` to `stop`. Each attempt goes to one of `urls`, which are replaced as a
+    whole when nodes come or go."""
 
     def __init__(self, urls, shop, threads=THREADS, think_seconds=THINK_SECONDS,
                  order_seconds_max=ORDER_SECONDS_MAX, attempt_seconds_mean=ATTEMPT_SECONDS_MEAN):

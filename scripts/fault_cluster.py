@@ -1,74 +1,46 @@
 # Part of Consign, Apache-2.0 (see LICENSE).
 """A cluster of real processes, each on a test host of its own, and what can be done to it.
 
-In: the binary, how many nodes. Out: nodes at http://10.77.0.I:8080 in network namespaces that
-tests/faults/net.sh makes; this process joins the namespace of one more host, that of the clients,
-which reaches all nodes and is named in no cut between nodes. What must hold: whatever happens to
-the script, its processes, mounts and namespaces go, by the ids that it made. Needs root.
+In: the binary, how many nodes, how many more may join. Out: nodes at http://10.77.0.I:8080, and this
+process on one more host, that of the clients, which reaches all nodes and is named in no cut between
+nodes. What must hold: whatever happens to the script, its processes, mounts and namespaces go, by the
+ids that it made.
 """
 
 import concurrent.futures
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 
-from consign_node import ROOT, START_SECONDS_MAX, STOP_SECONDS_MAX
+from consign_node import START_SECONDS_MAX, STOP_SECONDS_MAX
+from fault_disk import LazyDisk
+from fault_network import Network, new_home
+from fault_program import Unavailable, needs, run
 
-FAULTS = ROOT / "tests" / "faults"
 PORT, PEER_PORT = 8080, 9080
 # What the bounds on the longest gap were agreed for.
 HEARTBEAT_MS, ELECTION_TIMEOUT_MS, SEAL_AFTER_MS = 150, 500, 1_500
 ASK_SECONDS_MAX = 5
 # How long a cluster may take to be whole after the last fault is healed.
 WHOLE_SECONDS_MAX = 60
+# How long one change of its members may take under load.
+CHANGE_SECONDS_MAX = 60
 LOOK_EVERY_SECONDS = 0.05
-CLONE_NEWNET = 0x4000_0000
 # Test hosts are reached directly, whatever proxy the environment names.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-NETNS_HOME = pathlib.Path("/run/netns")
 FAKETIME = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
             "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib64/faketime/libfaketimeMT.so.1"]
 
 
-class Unavailable(Exception):
-    """Why a fault cannot be made on this machine."""
-
-
 class ClusterError(Exception):
-    """The cluster did not do what every case needs: start, or be whole again."""
-
-
-def run(*command, environment=None, seconds=60):
-    """Runs a tool to its end; its output when it succeeds."""
-    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, env=environment, timeout=seconds, text=True, errors="replace")
-    if done.returncode != 0:
-        raise Unavailable(f"{' '.join(map(str, command))} ended with {done.returncode}: {done.stdout.strip()[-500:]}")
-    return done.stdout
-
-
-def needs(*programs):
-    """Looks for tools; `programs` are pairs of a name and the Debian package that has it."""
-    for program, package in programs:
-        if shutil.which(program) is None:
-            raise Unavailable(f"{program} is missing (apt-get install {package})")
-
-
-def join_network(handle):
-    """Moves the calling thread, and all that it starts from now on, into a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(handle, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
+    """The cluster did not do what every case needs: start, take nodes in and out, or be whole again."""
 
 
 def ask(url, path, method="GET", body=None, headers=None, seconds=ASK_SECONDS_MAX):
@@ -91,79 +63,6 @@ def ask(url, path, method="GET", body=None, headers=None, seconds=ASK_SECONDS_MA
         return status, json.loads(text)
     except ValueError:
         return status, text.decode(errors="replace")
-
-
-class Network:
-    """Test hosts 1 to `count` on a bridge; this process is on the last one while it is open."""
-
-    def __init__(self, count, home):
-        if os.geteuid() != 0:
-            raise Unavailable("network namespaces need root")
-        needs(("ip", "iproute2"), ("nft", "nftables"), ("iptables-legacy", "iptables"), ("setpriv", "util-linux"))
-        sweep()
-        self.count, self.home = count, home
-        # Ended by a letter, so that no prefix begins another one.
-        self.prefix = f"cf{os.getpid()}x"
-        self.tools = home / "faults"
-        shutil.copytree(FAULTS, self.tools)
-        self.environment = {**os.environ, "NETPFX": self.prefix, "TMPDIR": str(home)}
-        self.outside = os.open("/proc/self/ns/net", os.O_RDONLY)
-        try:
-            self.do("up", count)
-            inside = os.open(NETNS_HOME / f"{self.prefix}{count}", os.O_RDONLY)
-            try:
-                join_network(inside)
-            finally:
-                os.close(inside)
-        except BaseException:
-            self.close()
-            raise
-
-    def do(self, *arguments):
-        run("bash", self.tools / "net.sh", *arguments, environment=self.environment)
-
-    def command(self, host):
-        """What runs a program on a host, and lets it not outlive this process."""
-        return ["ip", "netns", "exec", f"{self.prefix}{host}", "setpriv", "--pdeathsig", "KILL", "--"]
-
-    def delay(self, host, milliseconds):
-        needs(("gcc", "gcc"))
-        tool = self.tools / "delayq"
-        if not tool.exists():
-            run("gcc", "-O2", "-o", tool, self.tools / "delayq.c", "-lnetfilter_queue", "-lnfnetlink")
-        self.do("delay", host, milliseconds)
-        # net.sh leaves it in the background; one that could not bind its queue is gone by now.
-        time.sleep(0.1)
-        pid = int((self.home / f"{self.prefix}-net" / f"{host}.pid").read_text())
-        if not pathlib.Path(f"/proc/{pid}").exists():
-            raise Unavailable("delayq does not run: this kernel has no NFQUEUE")
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            join_network(self.outside)
-        os.close(self.outside)
-        with contextlib.suppress(Unavailable, subprocess.TimeoutExpired):
-            self.do("down")
-
-
-def new_home():
-    """A directory that says whose it is."""
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"consign-faults-{os.getpid()}-"))
-
-
-def sweep():
-    """Removes what earlier runs of this script left that were killed: their processes died with them."""
-    for name in os.listdir(NETNS_HOME) if NETNS_HOME.exists() else []:
-        made = re.fullmatch(r"cf(\d+)x(sw|\d+)", name)
-        if made and not pathlib.Path(f"/proc/{made[1]}").exists():
-            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
-    for home in pathlib.Path(tempfile.gettempdir()).glob("consign-faults-*-*"):
-        made = re.fullmatch(r"consign-faults-(\d+)-\w+", home.name)
-        if made and not pathlib.Path(f"/proc/{made[1]}").exists():
-            # Without looking at them: a disk whose program is gone answers every look with an error.
-            for node in os.listdir(home):
-                subprocess.run(["umount", "-l", str(home / node / "disk")], stderr=subprocess.DEVNULL, check=False)
-            shutil.rmtree(home, ignore_errors=True)
 
 
 class Node:
@@ -307,55 +206,19 @@ class Node:
             self.disk.close()
 
 
-class LazyDisk:
-    """tests/faults/lazyfs.c over a directory of its own."""
-
-    def __init__(self, home, program):
-        self.program, self.log = program, home / "lazyfs.log"
-        self.backing, self.mount = home / "backing", home / "disk"
-        self.backing.mkdir()
-        self.mount.mkdir()
-        self.process = None
-        self.open()
-
-    def open(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", str(self.program), str(self.backing), str(self.mount), "-f"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until = time.monotonic() + 10
-        while not os.path.ismount(self.mount):
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise Unavailable(f"FUSE does not work here: {self.log.read_text(errors='replace').strip()[-300:]}")
-            time.sleep(0.02)
-
-    def cut(self, kept_percent, seed):
-        (self.mount / ".cut").write_text(f"cut {kept_percent} {seed} 512")
-
-    def replace(self):
-        self.close()
-        self.open()
-
-    def close(self):
-        subprocess.run(["umount", "-l", str(self.mount)], stderr=subprocess.DEVNULL, check=False)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
-        self.process.kill()
-        self.process.wait()
-
-
 class Cluster:
     """Nodes on test hosts. `with` ends, unmounts and removes everything in any case."""
 
-    def __init__(self, count, binary):
+    def __init__(self, count, binary, joining=0):
         self.home = new_home()
         self.binary = os.path.abspath(binary)
-        self.count, self.clustered = count, count > 1
-        self.nodes, self.network = [], None
+        self.clustered = count > 1
+        # Those that are in it, and those that were taken out.
+        self.nodes, self.gone, self.network = [], [], None
         try:
-            self.network = Network(count + 1, self.home)
+            self.network = Network(count + joining + 1, self.home)
             if self.clustered:
-                run(self.binary, "certs", self.home / "certs", "--nodes", count)
+                self.certify(count)
             self.nodes = [Node(self, number) for number in range(1, count + 1)]
         except BaseException:
             self.close()
@@ -371,6 +234,9 @@ class Cluster:
             if done.returncode != 0:
                 raise Unavailable(f"{name} cannot be built: {done.stdout.strip()[-300:]}")
         return file
+
+    def certify(self, count):
+        run(self.binary, "certs", self.home / "certs", "--nodes", count)
 
     def configuration(self, node):
         members = ", ".join(f'"{n.number}={n.address}:{PEER_PORT}"' for n in self.nodes)
@@ -390,8 +256,38 @@ class Cluster:
             node.wait_ready()
         return self.wait_whole()
 
+    def add(self):
+        """One more node, started empty and not asked in yet: the others do not know of it."""
+        node = Node(self, len(self.nodes) + len(self.gone) + 1)
+        self.nodes.append(node)
+        self.certify(node.number)
+        node.spawn()
+        return node
+
+    def join(self, node, through):
+        """Has it voted in by whichever node is asked; it serves once it has everything."""
+        self.change(through, "join", node.number, f"{node.address}:{PEER_PORT}")
+        node.wait_ready()
+
+    def drain(self, node, through):
+        """Takes it out; it runs on, and nobody counts on it any more."""
+        self.change(through, "drain", node.number)
+        self.nodes.remove(node)
+        self.gone.append(node)
+
+    def change(self, through, *what):
+        """Runs `consign cluster` against a node until what it asks for is done everywhere."""
+        try:
+            run(self.binary, "cluster", "--target", through.url, *what, seconds=CHANGE_SECONDS_MAX)
+        except (Unavailable, subprocess.TimeoutExpired) as error:
+            raise ClusterError(f"`consign cluster {' '.join(map(str, what))}` at node {through.number}: {error}") \
+                from error
+
     def others(self, *nodes):
         return [node for node in self.nodes if node not in nodes]
+
+    def urls(self):
+        return {node.number: node.url for node in self.nodes}
 
     def view(self, node):
         """/v1/cluster as that node gives it; None when it gives none."""
@@ -450,7 +346,7 @@ class Cluster:
                 name = f"partition {partition['partition']} on node {number}"
                 if not partition["leader"]:
                     return f"{name} has no leader"
-                if self.clustered and sorted(partition["voters"]) != list(range(1, self.count + 1)):
+                if self.clustered and sorted(partition["voters"]) != sorted(node.number for node in self.nodes):
                     return f"{name} has the voters {partition['voters']}"
                 if partition["applied_index"] != partition["last_index"]:
                     return f"{name} has applied {partition['applied_index']} of {partition['last_index']}"
@@ -488,7 +384,7 @@ class Cluster:
 
     def keep(self, directory):
         """Copies logs and configurations there, for whoever looks into a failure."""
-        for node in self.nodes:
+        for node in [*self.nodes, *self.gone]:
             target = pathlib.Path(directory) / f"node{node.number}"
             target.mkdir(parents=True, exist_ok=True)
             for name in ("log", "consign.toml", "lazyfs.log"):
@@ -496,7 +392,7 @@ class Cluster:
                     shutil.copy(node.home / name, target)
 
     def close(self):
-        for node in self.nodes:
+        for node in [*self.nodes, *self.gone]:
             # One that does not end must not keep the others.
             with contextlib.suppress(Exception):
                 node.close()

@@ -228,7 +228,7 @@ class FakeCluster:
             server.store, server.node = self.store, node
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             self.servers.append(server)
-        self.urls = [f"http://127.0.0.1:{server.server_port}" for server in self.servers]
+        self.urls = {server.node: f"http://127.0.0.1:{server.server_port}" for server in self.servers}
 
     def __enter__(self):
         return self
@@ -279,15 +279,42 @@ def figures():
     return [f"{what}: {found} in place of {right}" for what, found, right in wanted if found != right]
 
 
+def shape_of(leaders, voters=(3, 4, 5), learners=()):
+    """/v1/cluster of a made-up node that names these leaders."""
+    return {"partitions": [{"partition": nth, "leader": leader, "voters": list(voters), "learners": list(learners)}
+                           for nth, leader in enumerate(leaders)]}
+
+
+def shapes():
+    """Made-up shapes of a cluster of the nodes 3, 4 and 5; answers which were judged wrongly."""
+    even = shape_of([3, 4, 5, 3, 4, 5, 3, 4])
+    cases = [
+        ("an even cluster", [even, even, even], None),
+        ("a node that leads nothing", [shape_of([3, 4, 3, 4, 3, 4, 3, 4])] * 3, "leaders are not even"),
+        ("a node that leads two more", [shape_of([3, 3, 3, 4, 5, 3, 4, 5])] * 3, "leaders are not even"),
+        ("a leader that was taken out", [shape_of([3, 4, 5, 3, 4, 5, 1, 3])] * 3, "leaders are not even"),
+        ("a partition without a leader", [shape_of([3, 4, 5, None])] * 3, "leaders are not even"),
+        ("a node without a replica", [shape_of([3, 4, 3], (3, 4))] * 3, "has the voters [3, 4]"),
+        ("a node that was not taken out", [shape_of([3, 4, 5], (1, 3, 4, 5))] * 3, "has the voters [1, 3, 4, 5]"),
+        ("a node that only listens", [shape_of([3, 4, 5], learners=(2,))] * 3, "still has the learners [2]"),
+        ("nodes that name different leaders", [even, even, shape_of([3, 4, 5, 3, 4, 5, 4, 3])], "another node"),
+        ("a node that says nothing", [even, None, even], "node 4 shows no partitions"),
+    ]
+    for name, views, wanted in cases:
+        found = [str(fault) for fault in fault_checker.judge_shape(dict(zip((3, 4, 5), views)), [3, 4, 5])]
+        if not any(wanted in text for text in found) if wanted else found:
+            yield f"{name}: found {found} in place of {wanted or 'nothing'}"
+
+
 def self_test(say):
     """Runs everything; answers how many parts failed."""
     # Nothing here takes long, and two of the sabotages never come right.
     fault_checker.ANSWER_SECONDS_MAX = fault_checker.SETTLE_SECONDS_MAX = 2
-    failed = figures()
-    for text in failed:
-        say(f"FAILED figures: {text}")
-    if not failed:
-        say("ok figures of made-up records")
+    failed = []
+    for part, wrong in (("figures of made-up records", figures()), ("shapes of made-up clusters", list(shapes()))):
+        failed += wrong
+        for text in wrong or [None]:
+            say(f"FAILED {part}: {text}" if wrong else f"ok {part}")
     for sabotage, wanted in SABOTAGES.items():
         records, faults = find(sabotage)
         found = [str(fault) for fault in faults if wanted and (fault.law == wanted[0] and wanted[1] in fault.text)]

@@ -29,7 +29,9 @@ impl<L: Log> Raft<L> {
     pub(crate) fn ask_before_campaign(&mut self) {
         self.leader = None;
         self.be_patient();
-        if self.installing {
+        // With a slow disk, a further term would only wait behind this one.
+        let waits = matches!(self.after_vote, Some(AfterVote::Campaign { .. }));
+        if self.installing || waits {
             return;
         }
         if self.is_alone() {
@@ -42,7 +44,7 @@ impl<L: Log> Raft<L> {
 
     /// Wants to be elected: asks for votes once its own is durable.
     pub(crate) fn campaign(&mut self, handed_over: bool) {
-        if self.installing || !self.membership().votes(self.options.node) {
+        if self.installing || !self.may_lead() {
             return;
         }
         self.vote = Vote {
@@ -58,6 +60,14 @@ impl<L: Log> Raft<L> {
 
     /// A vote is durable.
     pub fn vote_saved(&mut self, vote: Vote) {
+        let is_news = self.saved_term < vote.term && vote.term == self.vote.term;
+        self.saved_term = self.saved_term.max(vote.term);
+        if is_news
+            && !self.leads()
+            && let Some(leader) = self.leader
+        {
+            self.say_what_is_here(leader);
+        }
         if vote != self.vote {
             return;
         }
@@ -66,7 +76,10 @@ impl<L: Log> Raft<L> {
             Some(AfterVote::Grant(to)) => {
                 self.send(to, vote.term, Body::Voted { granted: true });
             }
+            // Another was elected meanwhile.
+            Some(AfterVote::Campaign { .. }) if !matches!(self.role, Role::Candidate(_)) => {}
             Some(AfterVote::Campaign { handed_over }) => {
+                self.be_patient();
                 // Everything before this vote is durable, too.
                 let last = self.terms.last();
                 self.tell_other_voters(vote.term, &Body::Elect { last, handed_over });

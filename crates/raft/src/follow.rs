@@ -27,6 +27,7 @@ impl<L: Log> Raft<L> {
         self.heard_at = self.now;
         self.be_patient();
         self.round_heard = self.round_heard.max(round);
+        self.commit_heard = commit;
         if self.installing {
             return self.say_what_is_here(from);
         }
@@ -70,12 +71,17 @@ impl<L: Log> Raft<L> {
         self.terms.cut(from);
         self.memberships.retain(|(index, _)| *index < from);
         self.durable = self.durable.min(from - 1);
+        self.forget_unsaved(from);
         self.log.cut(from);
         true
     }
 
-    /// Tells the leader how much of its log is durable here.
+    /// Tells the leader how much of its log is durable here, once its term is: who forgot the term in
+    /// a crash could let an older one's leader cut what it has told of.
     pub(crate) fn say_what_is_here(&mut self, leader: u64) {
+        if self.saved_term < self.vote.term {
+            return;
+        }
         let body = Body::Has {
             index: self.durable.min(self.verified),
             round: self.round_heard,
@@ -91,6 +97,13 @@ impl<L: Log> Raft<L> {
     /// until [`Raft::installed`] or [`Raft::not_installed`].
     pub fn begin_install(&mut self, leader: u64, term: u64, at: Mark) -> bool {
         if term < self.vote.term || at.index <= self.committed || self.installing || self.leads() {
+            return false;
+        }
+        if self.halted().is_some() {
+            return false;
+        }
+        // What came after it may be counted on already, and would be lost.
+        if self.terms.at(at.index) == Some(at.term) {
             return false;
         }
         if term > self.vote.term || self.leader != Some(leader) {
@@ -110,6 +123,7 @@ impl<L: Log> Raft<L> {
     pub fn installed(&mut self, at: Mark, membership: Membership) {
         self.installing = false;
         self.terms = Terms::after(at);
+        self.forget_unsaved(0);
         self.memberships = vec![(at.index, membership)];
         (self.durable, self.committed, self.verified) = (at.index, at.index, at.index);
         if let Some(leader) = self.leader {

@@ -114,6 +114,7 @@ impl<L: Log> Raft<L> {
         }
         if beats {
             leading.next_heartbeat = now + self.options.heartbeat;
+            leading.peers.values_mut().for_each(Peer::ask_again);
             return self.heartbeat();
         }
         // Nothing came that would have told them.
@@ -148,10 +149,6 @@ impl<L: Log> Raft<L> {
         let Some(peer) = leading.peers.get_mut(&node) else {
             return;
         };
-        if let Flow::Probing { asked } = &mut peer.flow {
-            // What was on its way may be lost.
-            *asked = false;
-        }
         let prev = match &peer.flow {
             Flow::Snapshot => 0,
             Flow::Probing { .. } | Flow::Streaming(_) => peer.next - 1,
@@ -342,11 +339,9 @@ impl<L: Log> Raft<L> {
         if let Some(peer) = leading.peers.get_mut(&to)
             && peer.flow == Flow::Snapshot
         {
+            // What is durable there it says itself.
             peer.flow = Flow::Probing { asked: false };
-            let upto = upto.unwrap_or(peer.has).min(last);
-            peer.next = upto + 1;
-            peer.has_upto(peer.has.max(upto));
-            self.commit();
+            peer.next = upto.unwrap_or(0).min(last).max(peer.has) + 1;
         }
         self.send_entries(to);
     }

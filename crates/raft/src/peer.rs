@@ -56,6 +56,13 @@ impl Peer {
         }
     }
 
+    /// What it was asked may be lost.
+    pub(crate) fn ask_again(&mut self) {
+        if let Flow::Probing { asked } = &mut self.flow {
+            *asked = false;
+        }
+    }
+
     /// Entries up to `last` were sent to it.
     pub(crate) fn sent(&mut self, last: u64) {
         match &mut self.flow {
@@ -86,10 +93,11 @@ impl Peer {
         self.next = self.next.max(self.has + 1);
     }
 
-    /// It lacks `prev`, and may have `hint`. Says whether that is news.
+    /// It lacks `prev`, and may have `hint`. Says whether that is news: what it had durably once it
+    /// does not lack.
     pub(crate) fn lacks(&mut self, prev: u64, hint: u64) -> bool {
         let is_news = match &self.flow {
-            Flow::Probing { .. } => prev + 1 == self.next,
+            Flow::Probing { .. } => prev + 1 == self.next && prev > self.has,
             Flow::Streaming(_) => prev > self.has,
             Flow::Snapshot => false,
         };

@@ -1,6 +1,6 @@
 //! A replica: what it keeps, what it is given, what it gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::lead::{Leading, ReadId};
 use crate::membership::Membership;
@@ -75,6 +75,8 @@ pub struct Raft<L> {
     pub(crate) log: L,
     pub(crate) terms: Terms,
     pub(crate) vote: Vote,
+    /// The last term that is durable here.
+    pub(crate) saved_term: u64,
     pub(crate) after_vote: Option<AfterVote>,
     /// Who was in the group from which entry on; the last one counts.
     pub(crate) memberships: Vec<(u64, Membership)>,
@@ -83,10 +85,14 @@ pub struct Raft<L> {
     pub(crate) committed: u64,
     /// Up to where this node's log is durable.
     pub(crate) durable: u64,
+    /// What is on its way to the disk, in order; whether it still counts, or was cut meanwhile.
+    pub(crate) unsaved: VecDeque<(Mark, bool)>,
     /// Up to where this log is known to be its leader's.
     pub(crate) verified: u64,
     /// The last of the leader's rounds that was heard of.
     pub(crate) round_heard: u64,
+    /// Up to where the leader said last that the log is committed.
+    pub(crate) commit_heard: u64,
     pub(crate) now: u64,
     /// When the leader was heard last.
     pub(crate) heard_at: u64,
@@ -112,14 +118,17 @@ impl<L: Log> Raft<L> {
             log,
             terms: restored.terms,
             vote: restored.vote,
+            saved_term: restored.vote.term,
             after_vote: None,
             memberships: restored.memberships,
             role: Role::Follower,
             leader: None,
             committed,
             durable,
+            unsaved: VecDeque::new(),
             verified: committed,
             round_heard: 0,
+            commit_heard: 0,
             now,
             heard_at: 0,
             deadline: 0,
@@ -144,13 +153,14 @@ impl<L: Log> Raft<L> {
         if self.terms.last().index > 0 || !self.memberships.is_empty() {
             return;
         }
+        let term = self.vote.term + 1;
         self.vote = Vote {
-            term: 1,
+            term,
             given_to: Some(self.options.node),
         };
         self.log.save_vote(self.vote);
         self.write(vec![Entry {
-            term: 1,
+            term,
             payload: Payload::Membership(membership),
         }]);
         self.deadline = self.now;
@@ -164,7 +174,7 @@ impl<L: Log> Raft<L> {
         }
         if matches!(self.role, Role::Leader(_)) {
             self.tick_leader();
-        } else if self.now >= self.deadline && self.membership().votes(self.options.node) {
+        } else if self.now >= self.deadline && self.may_lead() {
             self.ask_before_campaign();
         }
     }
@@ -210,10 +220,17 @@ impl<L: Log> Raft<L> {
         }
     }
 
-    /// Entries up to there are durable.
+    /// Entries up to there are durable; to be told in the order in which they were appended.
     pub fn durable(&mut self, upto: Mark) {
-        // What was cut meanwhile does not count.
-        if self.halted.is_some() || self.terms.at(upto.index) != Some(upto.term) {
+        if self.halted.is_some() {
+            return;
+        }
+        let Some(nth) = self.unsaved.iter().position(|(mark, _)| *mark == upto) else {
+            return;
+        };
+        // The same entry may have been cut and come again: that it was durable once does not count.
+        let counts = self.unsaved.drain(..=nth).next_back();
+        if counts.is_none_or(|(_, counts)| !counts) {
             return;
         }
         self.durable = self.durable.max(upto.index);
@@ -228,8 +245,15 @@ impl<L: Log> Raft<L> {
     pub fn halt(&mut self, reason: &str) {
         if self.halted.is_none() {
             self.follow(self.vote.term, None);
+            self.after_vote = None;
             self.halted = Some(reason.to_owned());
         }
+    }
+
+    /// Why this replica takes no part any more.
+    #[must_use]
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
     }
 
     /// Entries up to `upto`, which are committed, are kept elsewhere: the log begins after them.
@@ -257,9 +281,13 @@ impl<L: Log> Raft<L> {
         std::mem::take(&mut self.reads_ready)
     }
 
-    /// Up to where the log is committed and durable here: it may be applied.
+    /// Up to where the log is committed and durable here: it may be applied. Nothing may while a
+    /// snapshot takes the place of what was applied.
     #[must_use]
     pub fn applicable(&self) -> u64 {
+        if self.installing {
+            return 0;
+        }
         self.committed.min(self.durable)
     }
 
@@ -305,13 +333,14 @@ impl<L: Log> Raft<L> {
         matches!(self.role, Role::Leader(_))
     }
 
-    /// When the leader was heard last; now, if this node leads.
+    /// When this node knew last up to where the log is committed, and up to where that was: its own
+    /// word now if it leads, else its leader's.
     #[must_use]
-    pub fn heard_at(&self) -> u64 {
+    pub fn commit_heard(&self) -> (u64, u64) {
         if self.leads() {
-            self.now
+            (self.now, self.committed)
         } else {
-            self.heard_at
+            (self.heard_at, self.commit_heard)
         }
     }
 
@@ -333,6 +362,15 @@ impl<L: Log> Raft<L> {
         self.memberships.last().map(|(index, _)| *index)
     }
 
+    /// Whether this node may be elected: it votes, or it did and that it is out is not known to be
+    /// committed. Until then it may have what the others cannot do without (§4.2.2).
+    pub(crate) fn may_lead(&self) -> bool {
+        let is_known = |(index, _): &(u64, Membership)| *index <= self.committed;
+        let known = self.memberships.iter().rposition(is_known).unwrap_or(0);
+        let votes = |(_, membership): &(u64, Membership)| membership.votes(self.options.node);
+        self.memberships.iter().skip(known).any(votes)
+    }
+
     /// Whether this node is the only one that votes.
     pub(crate) fn is_alone(&self) -> bool {
         let membership = self.membership();
@@ -352,7 +390,18 @@ impl<L: Log> Raft<L> {
             if let Payload::Membership(membership) = &entry.payload {
                 self.memberships.push((at.index, membership.clone()));
             }
-            self.log.append(at, entry, nth + 1 == count);
+            let tell = nth + 1 == count;
+            if tell {
+                self.unsaved.push_back((at, true));
+            }
+            self.log.append(at, entry, tell);
+        }
+    }
+
+    /// What is on its way to the disk from `from` on does not count any more.
+    pub(crate) fn forget_unsaved(&mut self, from: u64) {
+        for (mark, counts) in &mut self.unsaved {
+            *counts &= mark.index < from;
         }
     }
 

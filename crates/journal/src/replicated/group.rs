@@ -87,6 +87,8 @@ pub(crate) struct Group {
     pub(crate) committed: AtomicU64,
     /// The entry that was applied last; for those who wait.
     pub(crate) applied_entry: watch::Sender<u64>,
+    /// Since when nothing is missing here that was committed by then, ms of this group's life.
+    fresh_at: AtomicU64,
 }
 
 impl Group {
@@ -129,6 +131,7 @@ impl Group {
                 committed: AtomicU64::new(applied.records),
                 applied_entry: watch::Sender::new(applied.entry()),
                 applied: Mutex::new(applied),
+                fresh_at: AtomicU64::new(0),
             }
         })
     }
@@ -172,6 +175,18 @@ impl Group {
     pub(crate) fn tick(&self) {
         let now = self.now();
         self.act(|core| core.raft.tick(now));
+    }
+
+    /// How old what is applied here may be, in milliseconds: since when all is here that its leader
+    /// had committed by then.
+    pub(crate) fn staleness(&self) -> u64 {
+        let (heard_at, commit) = self.look(Raft::commit_heard);
+        let applied = *self.applied_entry.borrow();
+        if applied >= commit {
+            self.fresh_at.store(heard_at, Ordering::Relaxed);
+        }
+        let fresh_at = self.fresh_at.load(Ordering::Relaxed);
+        self.now().saturating_sub(fresh_at)
     }
 
     /// Takes another replica's message.

@@ -76,6 +76,9 @@ pub enum ReplicasError {
 /// How often groups hear what time it is.
 const TICK_EVERY: Duration = Duration::from_millis(10);
 
+/// After how many of those it is measured how old what is applied here may be.
+const TICKS_PER_LOOK: u64 = 25;
+
 /// What runs once started.
 pub(crate) struct Running {
     pub(crate) groups: Vec<Arc<Group>>,
@@ -403,8 +406,13 @@ impl Replicas {
 async fn tick(groups: Vec<Arc<Group>>) {
     let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for nth in 0_u64.. {
         ticks.tick().await;
         groups.iter().for_each(|group| group.tick());
+        if nth.is_multiple_of(TICKS_PER_LOOK) {
+            let staleness = groups.iter().map(|group| group.staleness()).max();
+            let seconds = staleness.unwrap_or_default() as f64 / 1_000.0;
+            metrics::gauge!("consign_replica_staleness_seconds").set(seconds);
+        }
     }
 }
