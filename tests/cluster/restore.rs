@@ -112,7 +112,7 @@ async fn three_nodes_become_one_and_one_becomes_three() {
     }
     nodes[0].kill().await;
     let others = &nodes[1..];
-    place_another(others, "without the first").await;
+    place_another(others, "without-the-first").await;
     for node in others {
         until_ready(node).await;
         assert_eq!(shown(node).await.0.len(), ORDERS + 2);
