@@ -1,7 +1,8 @@
 //! Three real processes as one cluster: any node serves any request, a killed one loses nothing, and
-//! only operators change it.
+//! only operators change it; what a backup of it holds starts again in another shape.
 
 mod admin;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -26,6 +27,50 @@ struct Cluster {
     _certificates: TempDir,
 }
 
+/// A cluster before it is started: where its nodes will be, and with what they know each other.
+struct Plan {
+    certificates: TempDir,
+    /// By number, from 1.
+    addresses: Vec<String>,
+    more: Vec<Setting>,
+}
+
+impl Plan {
+    async fn new(more: &[Setting]) -> Plan {
+        let certificates = tempfile::tempdir().expect("a directory");
+        let dir = certificates.path().to_str().expect("a name in UTF-8");
+        run(CONSIGN, ["certs", dir, "--nodes", "3"]).await.ok();
+        // All at once, so that no two are the same; free from here on, as far as one can know.
+        let free: Vec<TcpListener> = (0..NODES)
+            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .collect();
+        let address = |port: &TcpListener| port.local_addr().expect("bound").to_string();
+        let addresses = free.iter().map(address).collect();
+        Plan {
+            certificates,
+            addresses,
+            more: more.to_vec(),
+        }
+    }
+
+    /// The settings of a node.
+    fn settings(&self, node: usize) -> Vec<Setting> {
+        let dir = self.certificates.path().to_str().expect("a name in UTF-8");
+        let members = (1..).zip(&self.addresses);
+        let members: Vec<String> = members.map(|(n, at)| format!("{n}={at}")).collect();
+        let settings = [
+            ("CONSIGN__CLUSTER__NODE", kept(node.to_string())),
+            ("CONSIGN__CLUSTER__CERTIFICATES", kept(dir.to_owned())),
+            ("CONSIGN__CLUSTER__MEMBERS", kept(members.join(","))),
+            // Debug builds on shared cores stall longer than a release build does.
+            ("CONSIGN__CLUSTER__ELECTION_TIMEOUT_MS", "900"),
+            ("CONSIGN__CLUSTER__SEAL_AFTER_MS", "2000"),
+            ("CONSIGN__STORAGE__PARTITIONS", "4"),
+        ];
+        [&settings[..], &self.more].concat()
+    }
+}
+
 /// A setting of a node lives as long as the test process.
 fn kept(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
@@ -38,43 +83,17 @@ impl Cluster {
 
     /// The same, with further settings for every node.
     async fn start_with(more: &[Setting]) -> Cluster {
-        let certificates = tempfile::tempdir().expect("a directory");
-        let dir = certificates
-            .path()
-            .to_str()
-            .expect("a name in UTF-8")
-            .to_owned();
-        run(CONSIGN, ["certs", &dir, "--nodes", "3"]).await.ok();
-        // All at once, so that no two are the same; free from here on, as far as one can know.
-        let free: Vec<TcpListener> = (0..NODES)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let members: Vec<String> = (1..)
-            .zip(&free)
-            .map(|(node, port)| format!("{node}={}", port.local_addr().expect("bound")))
-            .collect();
-        drop(free);
-        let (dir, members) = (kept(dir), kept(members.join(",")));
+        let plan = Plan::new(more).await;
         let mut nodes = Vec::new();
         for node in 1..=NODES {
-            let settings = [
-                ("CONSIGN__CLUSTER__NODE", kept(node.to_string())),
-                ("CONSIGN__CLUSTER__CERTIFICATES", dir),
-                ("CONSIGN__CLUSTER__MEMBERS", members),
-                // Debug builds on shared cores stall longer than a release build does.
-                ("CONSIGN__CLUSTER__ELECTION_TIMEOUT_MS", "900"),
-                ("CONSIGN__CLUSTER__SEAL_AFTER_MS", "2000"),
-                ("CONSIGN__STORAGE__PARTITIONS", "4"),
-            ];
-            let settings = [&settings[..], more].concat();
-            nodes.push(Node::start_with(CONSIGN, &settings).await);
+            nodes.push(Node::start_with(CONSIGN, &plan.settings(node)).await);
         }
         for node in &nodes {
             until_ready(node).await;
         }
         Cluster {
             nodes,
-            _certificates: certificates,
+            _certificates: plan.certificates,
         }
     }
 

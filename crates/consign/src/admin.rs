@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use consign_orchestrator::Consign;
+use consign_orchestrator::{Consign, ServiceError};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -96,7 +96,7 @@ async fn attend(stream: UnixStream, consign: &Consign) -> anyhow::Result<()> {
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Backup { target }) => match consign.backup(&target).await {
             Ok(()) => Answer::Done,
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(refusal(&error)),
         },
         Err(error) => Answer::Failed(format!("not a request: {error}")),
     };
@@ -104,6 +104,18 @@ async fn attend(stream: UnixStream, consign: &Consign) -> anyhow::Result<()> {
     text.push(b'\n');
     write.write_all(&text).await?;
     Ok(())
+}
+
+/// What an operator can do about a backup that was not taken.
+fn refusal(error: &ServiceError) -> String {
+    match error {
+        ServiceError::Unreachable { .. } => format!(
+            "{error}; a backup now might lack what other nodes acknowledged. Bring a quorum back and ask \
+             again. If it is gone for good, stop this node and ask again: a backup at rest holds what \
+             this node has"
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// Asks the node that runs on `data`; `None` when none does.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use admin::{AdminPort, AdminSettings};
-pub(crate) use cluster::ClusterSettings;
+pub(crate) use cluster::{ClusterSettings, is_address};
 
 /// Variables of the environment that are settings start so: `CONSIGN__SERVER__PORT=80`.
 const ENVIRONMENT_PREFIX: &str = "CONSIGN";

@@ -1,10 +1,11 @@
-//! A whole copy while work goes on, and back.
+//! A whole copy while work goes on.
 //!
 //! In: a running node's files: the log up to its last durable row, the state under one transaction.
-//! Out: a directory with fresh files and a manifest that counts and sums every row. The caller sees to it that no checkpoint runs in
-//! between, so that the copy is a prefix of the node's commits.
+//! Out: a directory with fresh files and a manifest that counts and sums every row; [`crate::restore`]
+//! makes a data directory of it. The caller sees to it that no checkpoint runs in between, so that the
+//! copy is a prefix of the node's commits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,11 @@ use crate::error::{BackupError, OpenError, StoreError};
 use crate::format::FORMAT_VERSION;
 use crate::journal::{JOURNAL_FILE, Journal, STATE_FILE, open_database, open_log_file};
 use crate::log::PartitionId;
+use crate::recovery::{ensure_together, recover};
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::{StateStore, Table};
 
-const MANIFEST_FILE: &str = "manifest.json";
+pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 /// Rows that one transaction of a copy holds at most.
 const ROWS_PER_SLICE: usize = 20_000;
 /// Cache of a copy's databases, in bytes.
@@ -43,8 +45,8 @@ pub struct BackupManifest {
 
 /// Counts and sums rows.
 #[derive(Default)]
-struct Tally {
-    rows: u64,
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
     sum: Xxh3,
 }
 
@@ -62,7 +64,7 @@ impl Tally {
             self.sum.update(&index.to_le_bytes());
         }
     }
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{:016x}", self.sum.digest())
     }
 }
@@ -72,7 +74,7 @@ impl Journal {
     /// not the node. No checkpoint may run between the call and its first rows: hold its lock.
     ///
     /// # Errors
-    /// When `target` is in use or cannot be written.
+    /// When `target` is in use or cannot be written, or a replica was getting a snapshot meanwhile.
     pub fn backup(&self, state: &StateStore, target: &Path) -> Result<BackupManifest, BackupError> {
         ensure_empty(target)?;
         std::fs::create_dir_all(target).map_err(io("make", target))?;
@@ -81,6 +83,7 @@ impl Journal {
         let rows = state.database().begin_read();
         let rows = rows.map_err(|error| StoreError::redb("begin a backup")(error.into()))?;
         let state = copy_state(&rows, target, self.partitions())?;
+        ensure_settled(target, self.partitions())?;
         let manifest = BackupManifest {
             format_version: FORMAT_VERSION,
             partitions: self.partitions(),
@@ -94,76 +97,8 @@ impl Journal {
     }
 }
 
-/// Copies a backup into `dir`, which must be empty or absent, after checking every row of it.
-///
-/// # Errors
-/// When the backup is not whole, or `dir` is in use.
-pub fn restore(backup: &Path, dir: &Path) -> Result<BackupManifest, BackupError> {
-    let not_whole = |what| not_whole(backup, what);
-    let text = std::fs::read(backup.join(MANIFEST_FILE))
-        .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
-    let manifest: BackupManifest = serde_json::from_slice(&text)
-        .map_err(|error| not_whole(format!("{MANIFEST_FILE}: {error}")))?;
-    if manifest.format_version != FORMAT_VERSION {
-        let (found, supported) = (manifest.format_version, FORMAT_VERSION);
-        return Err(OpenError::FormatVersion {
-            file: MANIFEST_FILE,
-            found,
-            supported,
-        }
-        .into());
-    }
-    ensure_empty(dir)?;
-    std::fs::create_dir_all(dir).map_err(io("make", dir))?;
-    let copied = copy_checked(backup, dir, &manifest);
-    if copied.is_err() {
-        // Half a node must not open as one, nor stand in the way of the next try.
-        for file in [JOURNAL_FILE, STATE_FILE] {
-            let path: PathBuf = dir.join(file);
-            match std::fs::remove_file(&path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io("remove", &path)(source));
-                }
-                _ => {}
-            }
-        }
-    }
-    copied?;
-    Ok(manifest)
-}
-
-/// Copies both files and counts what arrived.
-fn copy_checked(backup: &Path, dir: &Path, manifest: &BackupManifest) -> Result<(), BackupError> {
-    let not_whole = |what| not_whole(backup, what);
-    let sync = |path: &Path| {
-        let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(io("sync", path))
-    };
-    for file in [JOURNAL_FILE, STATE_FILE] {
-        let to = dir.join(file);
-        std::fs::copy(backup.join(file), &to)
-            .map_err(|error| not_whole(format!("{file}: {error}")))?;
-        sync(&to)?;
-    }
-    sync(dir)?;
-    let (journal, state) = tally(dir, manifest.partitions)?;
-    let found = (journal.rows, journal.text(), state.rows, state.text());
-    let said = (
-        manifest.journal_rows,
-        manifest.journal_xxh3.clone(),
-        manifest.state_rows,
-        manifest.state_xxh3.clone(),
-    );
-    if found != said {
-        return Err(not_whole(
-            "its rows do not add up to what its manifest says".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
 /// The error of a file operation.
-fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BackupError {
+pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BackupError {
     move |source| BackupError::Io {
         what,
         path: path.to_owned(),
@@ -171,14 +106,14 @@ fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BackupE
     }
 }
 
-fn not_whole(backup: &Path, what: String) -> BackupError {
+pub(crate) fn not_whole(backup: &Path, what: String) -> BackupError {
     BackupError::NotABackup {
         path: backup.to_owned(),
         what,
     }
 }
 
-fn ensure_empty(dir: &Path) -> Result<(), BackupError> {
+pub(crate) fn ensure_empty(dir: &Path) -> Result<(), BackupError> {
     let in_use = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
@@ -282,8 +217,25 @@ fn each_state_row(
     Ok(())
 }
 
+/// Refuses a copy of a moment in which a partition got a snapshot from another node: that replaces rows
+/// and jumps in the log, one after the other, and what has arrived lies in a file of its own.
+fn ensure_settled(target: &Path, partitions: u16) -> Result<(), BackupError> {
+    let file = open_log_file(target).map_err(io("open", &target.join(JOURNAL_FILE)))?;
+    let found = recover(&SegmentLog::open(file, partitions, SEGMENT_BYTES)?)?;
+    let state = StateStore::new(open_database(target, STATE_FILE, None, COPY_CACHE_BYTES)?);
+    for partition in (0..partitions).map(PartitionId) {
+        if state.is_installing(partition)?.is_some() {
+            return Err(BackupError::SnapshotArrives { partition });
+        }
+    }
+    match ensure_together(&state, &found) {
+        Err(OpenError::Apart { partition, .. }) => Err(BackupError::SnapshotArrives { partition }),
+        checked => Ok(checked?),
+    }
+}
+
 /// Counts and sums what lies in `dir`.
-fn tally(dir: &Path, partitions: u16) -> Result<(Tally, Tally), BackupError> {
+pub(crate) fn tally(dir: &Path, partitions: u16) -> Result<(Tally, Tally), BackupError> {
     let file = open_log_file(dir).map_err(io("open", &dir.join(JOURNAL_FILE)))?;
     let log = SegmentLog::open(file, partitions, SEGMENT_BYTES)?;
     let (mut of_journal, mut of_state) = (Tally::default(), Tally::default());

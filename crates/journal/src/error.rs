@@ -169,6 +169,16 @@ pub enum OpenError {
         /// The last index that the log holds.
         last: u64,
     },
+    /// A restore was broken off: rows may be missing, or its groups be those of another cluster.
+    #[error(
+        "{path} says that a restore began to write this directory and did not end; it is no node's data:          remove {dir} and restore into it again"
+    )]
+    Unfinished {
+        /// The file that says so.
+        path: PathBuf,
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A row could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -189,6 +199,23 @@ pub enum BackupError {
         /// Which.
         path: PathBuf,
         /// What is missing or wrong.
+        what: String,
+    },
+    /// A partition's rows are being replaced by what another node sends: a copy would be half of each.
+    #[error(
+        "partition {partition} was getting a snapshot from another node; try again once the node \
+         has it, into another directory"
+    )]
+    SnapshotArrives {
+        /// Which.
+        partition: PartitionId,
+    },
+    /// A partition's log is not one that a replica left, or could not be written.
+    #[error("cannot make partition {partition} a group of one node: {what}")]
+    Reshape {
+        /// Which.
+        partition: PartitionId,
+        /// What is wrong.
         what: String,
     },
     /// The file system says so.

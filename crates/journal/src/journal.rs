@@ -18,6 +18,7 @@ use crate::error::{AppendError, OpenError, StoreError};
 use crate::log::{Committed, Done, Entry, Health, PartitionId};
 use crate::log_file::LogFile;
 use crate::recovery::{ensure_together, recover};
+use crate::restore::ensure_finished;
 use crate::row::NoteKind;
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::StateStore;
@@ -141,8 +142,17 @@ impl Journal {
     /// Opens or makes a data directory and recovers what it holds.
     ///
     /// # Errors
-    /// When the files cannot be opened, are of another format or shape, or are damaged.
+    /// When the files cannot be opened, are of another format or shape, or are damaged, or when a
+    /// restore into the directory did not end.
     pub fn open(options: Options) -> Result<Recovered, OpenError> {
+        if options.journal_backend.is_none() {
+            ensure_finished(&options.dir)?;
+        }
+        Journal::open_unfinished(options)
+    }
+
+    /// The same for a restore, which has not ended yet.
+    pub(crate) fn open_unfinished(options: Options) -> Result<Recovered, OpenError> {
         let Options {
             dir,
             partitions,

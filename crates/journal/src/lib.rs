@@ -20,6 +20,7 @@ mod log;
 mod log_file;
 mod recovery;
 mod replicated;
+mod restore;
 pub mod row;
 mod segments;
 mod state;
@@ -27,7 +28,7 @@ mod survey;
 mod tail;
 mod take;
 
-pub use backup::{BackupManifest, restore};
+pub use backup::BackupManifest;
 pub use error::{AppendError, BackupError, OpenError, StoreError};
 pub use format::FORMAT_VERSION;
 pub use journal::{Journal, Options, Recovered};
@@ -37,4 +38,5 @@ pub use replicated::{
     Alone, AnswerError, Answering, GroupStatus, LeaderId, Machine, NextPart, Position,
     ReplicaOptions, ReplicaWire, Replicas, ReplicasError, Timing, VisitRow, WireError,
 };
+pub use restore::{restore, restore_as};
 pub use state::{Rows, StateStore, Table, Write};

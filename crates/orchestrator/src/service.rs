@@ -229,11 +229,14 @@ impl Consign {
             .map_err(ServiceError::storage)
     }
 
-    /// Writes a consistent copy of everything durable into `target`, while work goes on.
+    /// Writes a copy of everything durable here into `target`, while work goes on. What any node has
+    /// acknowledged before this call is in it.
     ///
     /// # Errors
-    /// When `target` is not empty or cannot be written.
+    /// `Unreachable` when a partition has no leader that answers in time, so that this node may lack
+    /// something; or when `target` is not empty or cannot be written.
     pub async fn backup(&self, target: &Path) -> Result<(), ServiceError> {
+        self.read().await?;
         self.inner
             .node
             .backup(target)

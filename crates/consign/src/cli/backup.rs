@@ -13,6 +13,9 @@ use crate::exit::Failure;
 /// A node that runs on the data takes the backup itself, through the socket `admin.sock` in its
 /// data directory, and goes on serving; otherwise the files are read directly. The target must be
 /// an empty or new directory; its manifest, with the checksums of all rows, is written last.
+///
+/// Any node of a cluster will do, as each has everything: one that runs first makes sure that it has all
+/// that any other acknowledged before. One at rest cannot, and gives what it had when it stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

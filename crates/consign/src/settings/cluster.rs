@@ -163,6 +163,12 @@ fn member(given: &str) -> anyhow::Result<(u64, String)> {
     Ok((number, address.to_owned()))
 }
 
+/// Whether other nodes could reach a node at this `host:port`.
+pub(crate) fn is_address(given: &str) -> bool {
+    let is_nowhere = |host: &str| host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    host_of(given).is_some_and(|host| !is_nowhere(host))
+}
+
 /// The host of `host:port`, an IPv6 address without its brackets; nothing when it is not that.
 fn host_of(address: &str) -> Option<&str> {
     let (host, port) = address.rsplit_once(':')?;

@@ -309,7 +309,8 @@ impl Group {
         if core.located_at != changed_at {
             core.located_at = changed_at;
             for (node, address) in core.raft.membership().nodes() {
-                if node != self.node {
+                // Who ran alone when that was written has none; what the settings say of it stays.
+                if node != self.node && !address.is_empty() {
                     self.wire.locate(node, address);
                 }
             }

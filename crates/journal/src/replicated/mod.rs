@@ -27,6 +27,7 @@ mod positions;
 mod purge;
 mod reads;
 mod replicas;
+pub(crate) mod reshape;
 mod snapshots;
 mod status;
 mod store;

@@ -41,7 +41,7 @@ const STEP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A change of a partition's group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
-    /// This node votes from now on; others reach it there.
+    /// This node votes from now on; others reach it there, whatever was known of it before.
     Join(u64, String),
     /// This node is out.
     Leave(u64),
@@ -187,8 +187,14 @@ impl Replicas {
         let membership = group.look(|raft| raft.membership().clone());
         let mut next = membership.clone();
         match change {
-            Change::Join(node, _) if membership.votes(*node) => return Ok(true),
-            Change::Join(node, address) if !membership.listens(*node) => {
+            Change::Join(node, address) if membership.voters.get(node) == Some(address) => {
+                return Ok(true);
+            }
+            // It has moved, or ran alone and had no address.
+            Change::Join(node, address) if membership.votes(*node) => {
+                next.voters.insert(*node, address.clone());
+            }
+            Change::Join(node, address) if membership.learners.get(node) != Some(address) => {
                 next.learners.insert(*node, address.clone());
             }
             Change::Join(node, address) if group.look(|raft| keeps_up(raft, *node)) => {
