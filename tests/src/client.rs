@@ -1,9 +1,12 @@
 //! A small HTTP/1.1 client over hyper that keeps its connections and checks how refusals look.
 //!
+//! The connections are the system's, or come from elsewhere: a simulation's network.
 //! In: method, path, headers, body. Out: a [`Reply`], or the reason why none came. Holds no
 //! opinion about what is right; the one exception is that each problem must look like RFC 9457.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,27 +17,62 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// How long an answer may take before the test has failed.
+/// How long an answer over the system's network may take before the test has failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes both ways.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// A connection that is being opened.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Socket>>> + Send>>;
+
+/// Opens connections to the node.
+type Dial = Box<dyn Fn(SocketAddr) -> Connecting + Send + Sync>;
 
 /// Talks to one node, wherever it listens now. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     address: Mutex<SocketAddr>,
+    dial: Dial,
+    patience: Duration,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
     /// A client of the node at this address.
     #[must_use]
     pub fn new(address: SocketAddr) -> Client {
+        let dial = |address| -> Connecting {
+            Box::pin(async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream) as Box<dyn Socket>)
+            })
+        };
+        Client::over(address, Box::new(dial), ANSWER_TIMEOUT)
+    }
+
+    /// A client over connections of another kind, which waits so long for an answer.
+    #[must_use]
+    pub fn over(address: SocketAddr, dial: Dial, patience: Duration) -> Client {
         Client(Arc::new(Shared {
             address: Mutex::new(address),
+            dial,
+            patience,
             idle: Mutex::default(),
         }))
     }
@@ -114,12 +152,8 @@ impl Client {
                 return Ok(kept);
             }
         }
-        let stream = TcpStream::connect(self.address())
-            .await
-            .map_err(|e| format!("connect: {e}"))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|e| format!("connect: {e}"))?;
+        let stream = (self.0.dial)(self.address());
+        let stream = stream.await.map_err(|e| format!("connect: {e}"))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|e| format!("handshake: {e}"))?;
         tokio::spawn(async move {
@@ -181,7 +215,9 @@ impl Request {
     pub async fn open(
         self,
     ) -> Result<(http::Response<Incoming>, SendRequest<Full<Bytes>>), String> {
-        let mut sender = self.client.connection().await?;
+        let patience = self.client.0.patience;
+        let connected = tokio::time::timeout(patience, self.client.connection()).await;
+        let mut sender = connected.map_err(|_| "no connection in time".to_owned())??;
         let mut request = http::Request::builder().method(self.method).uri(&self.path);
         request = request.header(header::HOST, self.client.address().to_string());
         for (name, value) in &self.headers {
@@ -190,7 +226,7 @@ impl Request {
         let request = request
             .body(Full::new(self.body))
             .map_err(|e| format!("request: {e}"))?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
+        let answer = tokio::time::timeout(patience, sender.send_request(request)).await;
         let answer = answer.map_err(|_| "no answer in time".to_owned())?;
         Ok((answer.map_err(|e| format!("send: {e}"))?, sender))
     }
@@ -204,7 +240,7 @@ impl Request {
         let asked = format!("{} {}", self.method, self.path);
         let (response, sender) = self.open().await?;
         let (head, body) = response.into_parts();
-        let body = tokio::time::timeout(ANSWER_TIMEOUT, body.collect()).await;
+        let body = tokio::time::timeout(client.0.patience, body.collect()).await;
         let body = body.map_err(|_| "no whole body in time".to_owned())?;
         let body = body.map_err(|e| format!("body: {e}"))?.to_bytes();
         client.idle().push(sender);

@@ -12,7 +12,7 @@ mod process;
 mod recount;
 mod shop;
 
-pub use client::{Client, Reply, Request};
+pub use client::{Client, Connecting, Reply, Request, Socket};
 pub use events::{EventStream, Happened};
 pub use process::{Node, Ran, Setting, eventually, file, run};
 pub use recount::{Books, recount};

@@ -6,9 +6,10 @@
 //! while before it is believed.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::shop::{Shop, amount};

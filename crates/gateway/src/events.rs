@@ -185,7 +185,10 @@ async fn read(
     limit: usize,
 ) -> Result<consign_orchestrator::EventPage, Problem> {
     let gateway = gateway.clone();
-    blocking(move || gateway.consign.events_after(&cursor, limit)).await
+    blocking(gateway.consign.threads(), move || {
+        gateway.consign.events_after(&cursor, limit)
+    })
+    .await
 }
 
 async fn page(gateway: Gateway, mut cursor: EventCursor, limit: usize) -> Answered {

@@ -472,7 +472,7 @@ pub async fn list(
         status: paging::one_of("status", query.status.as_deref())?,
     };
     let limit = paging::limit(query.limit.as_deref())?;
-    let page = blocking(move || {
+    let page = blocking(gateway.consign.threads(), move || {
         gateway
             .consign
             .fulfillment_orders(&filter, query.cursor.as_deref(), limit)

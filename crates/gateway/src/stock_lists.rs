@@ -50,7 +50,7 @@ pub async fn inventory(
     let location = location_of(&id)?;
     let limit = page.limit()?;
     let after: Option<Sku> = page.after('i')?;
-    let (version, found) = blocking(move || {
+    let (version, found) = blocking(gateway.consign.threads(), move || {
         gateway
             .consign
             .location_inventory(&location, after.as_ref(), limit)
@@ -141,7 +141,10 @@ pub async fn movements(
     let location = location_of(&id)?;
     let limit = page.limit()?;
     let after: u64 = page.after('m')?.unwrap_or(0);
-    let items = blocking(move || gateway.consign.movements(&location, after, limit)).await?;
+    let items = blocking(gateway.consign.threads(), move || {
+        gateway.consign.movements(&location, after, limit)
+    })
+    .await?;
     let last = (items.len() >= limit).then(|| items.last()).flatten();
     let next_cursor = last.map(|item| paging::encode('m', &item.version.to_string()));
     let movements = items.iter().map(MovementBody::of).collect();
@@ -191,7 +194,7 @@ pub async fn reservations(
     let location = location_of(&id)?;
     let limit = page.limit()?;
     let after: Option<AttemptName> = page.after('r')?;
-    let found = blocking(move || {
+    let found = blocking(gateway.consign.threads(), move || {
         gateway
             .consign
             .location_reservations(&location, after.as_ref().map(|a| &a.0), limit)

@@ -1,5 +1,5 @@
 //! The one thread of a node that writes the log: it takes all that waits, makes it durable as one
-//! row with one sync, and only then tells anybody.
+//! row with one sync, and only then tells anybody. In a simulation it is a task.
 //!
 //! In: appends of all partitions, in the order in which they came. Out: rows in `journal.log`,
 //! and each append's `Done`. Holds: nothing is acknowledged before its sync
@@ -7,14 +7,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::error::AppendError;
 use crate::journal::Shared;
 use crate::log::{Committed, Done, Entry, PartitionId};
 use crate::row::{self, Held, RowWriter};
+use crate::threads::Threads;
 
 /// Entries of one row at most.
 const ROW_ENTRIES_MAX: usize = 8_192;
@@ -40,9 +45,91 @@ pub(crate) struct Append {
     pub(crate) done: Done,
 }
 
+/// Who writes the log.
+pub(crate) enum Committer {
+    Thread(Mutex<Option<JoinHandle<()>>>),
+    Task {
+        orders: Receiver<Order>,
+        something_waits: Arc<Notify>,
+        task: AbortHandle,
+    },
+}
+
+impl Committer {
+    pub(crate) fn start(
+        threads: Threads,
+        shared: &Arc<Shared>,
+        orders: Receiver<Order>,
+    ) -> std::io::Result<Committer> {
+        let shared = Arc::clone(shared);
+        match threads {
+            Threads::Own => std::thread::Builder::new()
+                .name("consign-commit".to_owned())
+                .spawn(move || run_to_its_end(&shared, &orders))
+                .map(|thread| Committer::Thread(Mutex::new(Some(thread)))),
+            Threads::None { write_takes } => Ok(Committer::task(shared, orders, write_takes)),
+        }
+    }
+
+    /// As a task of the runtime that this is called in.
+    fn task(
+        shared: Arc<Shared>,
+        orders: Receiver<Order>,
+        write_takes: fn() -> Duration,
+    ) -> Committer {
+        let something_waits = Arc::new(Notify::new());
+        let heard = Arc::clone(&something_waits);
+        let running = run_in_place(shared, orders.clone(), heard, write_takes);
+        Committer::Task {
+            orders,
+            something_waits,
+            task: tokio::spawn(running).abort_handle(),
+        }
+    }
+
+    /// Writes what waits, and ends.
+    pub(crate) fn end(&self, shared: &Arc<Shared>, orders: &Sender<Order>) {
+        match self {
+            Committer::Thread(thread) => {
+                // A send fails only when the committer is gone already.
+                let _ = orders.send(Order::Stop);
+                if let Some(thread) = thread.lock().take()
+                    && thread.join().is_err()
+                {
+                    shared.fail("the committer panicked");
+                }
+            }
+            Committer::Task { task, .. } => {
+                task.abort();
+                self.commit_in_place(shared);
+            }
+        }
+    }
+
+    /// An append waits; one that can only be refused does not wait for long.
+    pub(crate) fn something_waits(&self, shared: &Arc<Shared>) {
+        if let Committer::Task {
+            something_waits, ..
+        } = self
+        {
+            match shared.failure() {
+                Some(_) => self.commit_in_place(shared),
+                None => something_waits.notify_one(),
+            }
+        }
+    }
+
+    /// Writes what waits, here and now, if there is no thread that does: for who is about to block.
+    pub(crate) fn commit_in_place(&self, shared: &Arc<Shared>) {
+        if let Committer::Task { orders, .. } = self {
+            commit_all(shared, orders);
+        }
+    }
+}
+
 /// Runs until it is told to stop. A panic is a failure like that of a disk; whoever still waits
 /// in the queue is answered either way.
-pub(crate) fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>) {
+fn run_to_its_end(shared: &Arc<Shared>, orders: &Receiver<Order>) {
     let mut reason = "the journal is closed".to_owned();
     if catch_unwind(AssertUnwindSafe(|| run(shared, orders))).is_err() {
         reason = "the committer panicked".to_owned();
@@ -68,6 +155,36 @@ fn run(shared: &Arc<Shared>, orders: &Receiver<Order>) {
         if stop {
             return;
         }
+    }
+}
+
+/// The committer as a task: writes what waits whenever it is told that something does.
+async fn run_in_place(
+    shared: Arc<Shared>,
+    orders: Receiver<Order>,
+    something_waits: Arc<Notify>,
+    write_takes: fn() -> Duration,
+) {
+    loop {
+        something_waits.notified().await;
+        tokio::time::sleep(write_takes()).await;
+        commit_all(&shared, &orders);
+    }
+}
+
+/// Makes all that waits durable, here and now.
+fn commit_all(shared: &Arc<Shared>, orders: &Receiver<Order>) {
+    let mut waiting = Vec::new();
+    for order in orders.try_iter() {
+        if let Order::Append(append) = order {
+            waiting.push(append);
+        }
+        if waiting.len() >= ROW_ENTRIES_MAX {
+            commit(shared, &mut waiting, Vec::new());
+        }
+    }
+    if !waiting.is_empty() {
+        commit(shared, &mut waiting, Vec::new());
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use redb::StorageBackend;
 
 /// A write that was not synced is kept or lost by this many bytes.
@@ -34,13 +34,34 @@ struct Platter {
     operations: u64,
     plan: Option<(u64, Fault)>,
     broken: bool,
+    /// Counts crashes; who was there before one writes nothing after it.
+    life: u64,
+    forgets: bool,
 }
 
 impl Disk {
     /// A backend on this disk.
     #[must_use]
     pub fn backend(&self) -> Box<dyn StorageBackend> {
-        Box::new(Backend(self.clone()))
+        let life = self.0.lock().life;
+        Box::new(Backend {
+            disk: self.clone(),
+            life,
+        })
+    }
+
+    /// The process ends, the machine runs on: what was written is there, synced or not; backends of
+    /// before reach the disk no more.
+    pub fn process_ends(&self) {
+        let mut platter = self.0.lock();
+        platter.life += 1;
+        platter.plan = None;
+        platter.broken = false;
+    }
+
+    /// From now on a sync says that it is done, and does nothing.
+    pub fn forget_syncs(&self) {
+        self.0.lock().forgets = true;
     }
 
     /// Writes, size changes and syncs so far.
@@ -62,7 +83,7 @@ impl Disk {
     }
 
     /// The power goes: of what was not synced, `seed` decides sector by sector what is kept. The
-    /// disk works again afterwards.
+    /// disk works again afterwards, for backends made from then on.
     pub fn power_loss(&self, seed: u64) {
         let mut platter = self.0.lock();
         let mut state = seed | 1;
@@ -82,6 +103,7 @@ impl Disk {
         }
         platter.current.clone_from(&kept);
         platter.synced = kept;
+        platter.life += 1;
         platter.plan = None;
         platter.broken = false;
     }
@@ -125,7 +147,22 @@ impl Disk {
 }
 
 #[derive(Debug)]
-struct Backend(Disk);
+struct Backend {
+    disk: Disk,
+    life: u64,
+}
+
+impl Backend {
+    /// The disk, unless there was a crash since it was opened.
+    fn platter(&self) -> Result<MutexGuard<'_, Platter>, io::Error> {
+        let platter = self.disk.0.lock();
+        if platter.life == self.life {
+            Ok(platter)
+        } else {
+            Err(io::Error::other("its process has ended"))
+        }
+    }
+}
 
 fn broken() -> io::Error {
     io::Error::other("the disk is broken, as planned")
@@ -164,11 +201,11 @@ fn place(offset: u64) -> Result<usize, io::Error> {
 
 impl StorageBackend for Backend {
     fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.0.0.lock().current.len() as u64)
+        Ok(self.platter()?.current.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        let platter = self.0.0.lock();
+        let platter = self.platter()?;
         let at = place(offset)?;
         let bytes = platter.current.get(at..at + out.len());
         out.copy_from_slice(bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
@@ -176,7 +213,7 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        let mut platter = self.0.0.lock();
+        let mut platter = self.platter()?;
         if platter.step()?.is_some() {
             return Err(broken());
         }
@@ -193,9 +230,12 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        let mut platter = self.0.0.lock();
+        let mut platter = self.platter()?;
         if platter.step()?.is_some() {
             return Err(broken());
+        }
+        if platter.forgets {
+            return Ok(());
         }
         let length = platter.current.len();
         platter.synced.resize(length, 0);
@@ -209,7 +249,7 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        let mut platter = self.0.0.lock();
+        let mut platter = self.platter()?;
         let at = place(offset)?;
         match platter.step()? {
             None => platter.write(at, data),

@@ -6,14 +6,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, StorageBackend};
 
-use crate::committer::{self, Append, ENTRY_BYTES_MAX, Order};
+use crate::committer::{Append, Committer, ENTRY_BYTES_MAX, Order};
 use crate::error::{AppendError, OpenError, StoreError};
 use crate::log::{Committed, Done, Entry, Health, PartitionId};
 use crate::log_file::LogFile;
@@ -23,6 +22,7 @@ use crate::row::NoteKind;
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
 use crate::state::StateStore;
 use crate::tail::{PartitionTail, Tail};
+use crate::threads::Threads;
 
 /// How a data directory is opened.
 pub struct Options {
@@ -40,6 +40,8 @@ pub struct Options {
     pub state_backend: Option<Box<dyn redb::StorageBackend>>,
     /// Microseconds since the epoch: written into each row, so that clocks never fall behind it.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Whether the committer has a thread; if not, it is opened inside a tokio runtime.
+    pub threads: Threads,
 }
 
 impl std::fmt::Debug for Options {
@@ -69,6 +71,7 @@ impl Options {
             journal_backend: None,
             state_backend: None,
             now: Arc::new(now),
+            threads: Threads::Own,
         }
     }
 }
@@ -88,7 +91,8 @@ pub struct Recovered {
 pub struct Journal {
     shared: Arc<Shared>,
     orders: Sender<Order>,
-    committer: Mutex<Option<JoinHandle<()>>>,
+    committer: Committer,
+    threads: Threads,
 }
 
 /// What the committer and the callers share.
@@ -161,6 +165,7 @@ impl Journal {
             journal_backend,
             state_backend,
             now,
+            threads,
         } = options;
         if journal_backend.is_none() || state_backend.is_none() {
             std::fs::create_dir_all(&dir).map_err(|source| OpenError::Directory {
@@ -188,15 +193,13 @@ impl Journal {
             hear_failure: RwLock::new(Vec::new()),
         });
         let (orders, inbox) = crossbeam_channel::unbounded();
-        let theirs = Arc::clone(&shared);
-        let committer = std::thread::Builder::new()
-            .name("consign-commit".to_owned())
-            .spawn(move || committer::run_to_its_end(&theirs, &inbox))
+        let committer = Committer::start(threads, &shared, inbox)
             .map_err(|source| OpenError::Directory { path: dir, source })?;
         let journal = Journal {
             shared,
             orders,
-            committer: Mutex::new(Some(committer)),
+            committer,
+            threads,
         };
         Ok(Recovered {
             journal: Arc::new(journal),
@@ -207,14 +210,7 @@ impl Journal {
 
     /// Writes what waits and ends the committer; later appends are answered `Stopped`.
     pub fn close(&self) {
-        // A send fails only when the committer is gone already.
-        let _ = self.orders.send(Order::Stop);
-        let committer = self.committer.lock().take();
-        if let Some(committer) = committer
-            && committer.join().is_err()
-        {
-            self.shared.fail("the committer panicked");
-        }
+        self.committer.end(&self.shared, &self.orders);
         let mut failed = self.shared.failed.write();
         if failed.is_none() {
             // From here on it is known what must be there: damage to the last row shows, too. If it
@@ -302,6 +298,13 @@ impl Journal {
             let reason = "the committer has ended".to_owned();
             (append.done)(Err(AppendError::Stopped { reason }));
         }
+        self.committer.something_waits(&self.shared);
+    }
+
+    /// Whether slow work has threads of its own.
+    #[must_use]
+    pub fn threads(&self) -> Threads {
+        self.threads
     }
 
     /// The index of the last durable entry; 0 if there is none.
@@ -384,6 +387,7 @@ impl Journal {
             });
         }
         drop(tell);
+        self.committer.commit_in_place(&self.shared);
         hear.iter().try_for_each(|result| match result {
             Ok(_) => Ok(()),
             Err(error) => Err(StoreError::log("purge the journal")(std::io::Error::other(

@@ -27,6 +27,7 @@ mod state;
 mod survey;
 mod tail;
 mod take;
+mod threads;
 
 pub use backup::BackupManifest;
 pub use error::{AppendError, BackupError, OpenError, StoreError};
@@ -39,4 +40,6 @@ pub use replicated::{
     ReplicaOptions, ReplicaWire, Replicas, ReplicasError, Timing, VisitRow, WireError,
 };
 pub use restore::{restore, restore_as};
+pub use segments::SEGMENT_BYTES;
 pub use state::{Rows, StateStore, Table, Write};
+pub use threads::{Threads, WorkFailed};

@@ -26,7 +26,7 @@ use crate::row::{self, Held};
 use crate::{header, journal::JOURNAL_FILE};
 
 /// Bytes of a segment in a new file, unless the options say otherwise.
-pub(crate) const SEGMENT_BYTES: u64 = 4 << 20;
+pub const SEGMENT_BYTES: u64 = 4 << 20;
 /// A segment has room for a frame's head and something in it.
 const SEGMENT_BYTES_MIN: u64 = 1 << 10;
 

@@ -24,7 +24,7 @@ mod tracking;
 mod view;
 
 pub use catalogue::Put;
-pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Timing};
+pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use inventory::{

@@ -13,7 +13,7 @@ use consign_domain::ids::LocationId;
 use consign_domain::location::Location;
 use consign_domain::order::Order;
 use consign_runtime::{
-    Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions,
+    Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions, Threads,
     WAITING_PER_PERMIT_MAX, Wait,
 };
 
@@ -113,7 +113,15 @@ impl Consign {
     /// # Errors
     /// When the store cannot be opened, is damaged, or is of another format.
     pub async fn open(options: ConsignOptions) -> Result<Consign, ServiceError> {
-        let mut builder = Node::builder(node_options(&options)).map_err(ServiceError::storage)?;
+        Consign::open_on(node_options(&options)).await
+    }
+
+    /// As [`Consign::open`], on a node that a simulation gives its own disk, clock and way to others.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, is damaged, or is of another format.
+    pub async fn open_on(options: NodeOptions) -> Result<Consign, ServiceError> {
+        let mut builder = Node::builder(options).map_err(ServiceError::storage)?;
         let catalogue = Arc::new(ArcSwap::from_pointee(Catalogue::empty(CatalogueId)));
         let views = Arc::new(Views {
             catalogue: Arc::clone(&catalogue),
@@ -186,6 +194,12 @@ impl Consign {
     #[must_use]
     pub fn node(&self) -> Node {
         self.inner.node.clone()
+    }
+
+    /// Whether slow work has threads of its own.
+    #[must_use]
+    pub fn threads(&self) -> Threads {
+        self.inner.node.threads()
     }
 
     /// Whether this node is a cluster of its own.

@@ -6,8 +6,8 @@
 //! Its cost follows what changed, not what is stored. One entity's rows always lie in one slice.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use consign_domain::time::Timestamp;
@@ -77,16 +77,41 @@ impl Checkpointer {
 
 /// Looks at the bounds until the node closes, at once after a start too: a node that dies often
 /// must still get ahead of its journal. Runs on a thread of its own.
-pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
-    let mut seen = Vec::new();
-    let mut quiet_looks = 0;
-    loop {
-        let Some(node) = node.upgrade() else { return };
+pub(crate) fn watch(node: &Weak<NodeInner>) {
+    let mut watch = Watch::default();
+    while watch.look(node) {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The same where there are no threads.
+pub(crate) async fn watch_in_place(node: Weak<NodeInner>) {
+    let mut watch = Watch::default();
+    while watch.look(&node) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What was seen at the last look.
+#[derive(Default)]
+struct Watch {
+    seen: Vec<u64>,
+    quiet_looks: u32,
+}
+
+impl Watch {
+    /// Looks at the bounds, and writes a checkpoint if it is due. False when the node has closed.
+    fn look(&mut self, node: &Weak<NodeInner>) -> bool {
+        let Some(node) = node.upgrade() else {
+            return false;
+        };
         let checkpointer = &node.checkpointer;
         if checkpointer.closed.load(Ordering::SeqCst) {
-            return;
+            return false;
         }
-        let Some(stores) = node.stores() else { return };
+        let Some(stores) = node.stores() else {
+            return false;
+        };
         let bytes = stores.log.tail_bytes();
         drop(stores);
         node.admission.set_overrun(
@@ -99,8 +124,13 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
         metrics::gauge!("consign_runtime_dirty_entities").set(dirty as f64);
         metrics::gauge!("consign_runtime_journal_tail_bytes").set(bytes as f64);
         let upto = node.applied_upto();
-        quiet_looks = if upto == seen { quiet_looks + 1 } else { 0 };
-        seen = upto;
+        let quiet_looks = if upto == self.seen {
+            self.quiet_looks + 1
+        } else {
+            0
+        };
+        self.quiet_looks = quiet_looks;
+        self.seen = upto;
         // A quiet moment is the best one: what is put away now need not be put away in a peak.
         let due = bytes >= checkpointer.journal_bytes_max
             || dirty >= checkpointer.dirty_max
@@ -115,8 +145,7 @@ pub(crate) fn watch(node: &std::sync::Weak<NodeInner>) {
             tracing::error!(%error, "states cannot be packed");
         }
         node.commands.sweep();
-        drop(node);
-        std::thread::sleep(LOOK_EVERY);
+        true
     }
 }
 

@@ -56,7 +56,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::{CodecError, decode, encode};
 pub use consign_journal::{
     Answering, BackupError, BackupManifest, GroupStatus, OpenError, PartitionId, ReplicaOptions,
-    ReplicaWire, ReplicasError, StoreError, Timing, WireError, restore,
+    ReplicaWire, ReplicasError, StorageBackend, StoreError, Threads, Timing, WireError, WorkFailed,
+    restore,
 };
 pub use handle::Host;
 pub use node::{Node, NodeStats, StartError, UpkeepError};

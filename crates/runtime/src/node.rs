@@ -10,13 +10,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{GroupStatus, PartitionId, Replicas, ReplicasError, WireError};
+use consign_journal::{GroupStatus, PartitionId, Replicas, ReplicasError, Threads, WireError};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::admission::Permit;
 use crate::codec;
@@ -439,13 +440,19 @@ impl Node {
         }
     }
 
+    /// Whether slow work has threads of its own.
+    #[must_use]
+    pub fn threads(&self) -> Threads {
+        self.0.threads
+    }
+
     /// Writes a checkpoint now.
     ///
     /// # Errors
     /// When the store refuses, after which the node has stopped.
     pub async fn checkpoint_now(&self) -> Result<(), UpkeepError> {
         let node = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || node.checkpoint());
+        let done = self.0.threads.run(move || node.checkpoint());
         done.await.map_err(|_| UpkeepError::Closed)?
     }
 
@@ -455,7 +462,7 @@ impl Node {
     /// When `target` is not empty or cannot be written.
     pub async fn backup(&self, target: &Path) -> Result<(), UpkeepError> {
         let (node, target) = (Arc::clone(&self.0), target.to_owned());
-        let done = tokio::task::spawn_blocking(move || node.backup(&target));
+        let done = self.0.threads.run(move || node.backup(&target));
         done.await.map_err(|_| UpkeepError::Closed)?
     }
 
@@ -484,7 +491,7 @@ impl Node {
         }
         let node = Arc::clone(&self.0);
         // A checkpoint that is being written ends first; it holds the stores.
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = self.0.threads.run(move || {
             node.checkpointer.close();
             node.close();
         });

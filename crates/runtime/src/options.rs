@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_journal::ReplicaOptions;
+use consign_journal::{ReplicaOptions, SEGMENT_BYTES, StorageBackend, Threads};
 
 use crate::clock::{Clock, SystemClock};
 use crate::remote::Remote;
@@ -58,10 +58,14 @@ pub struct NodeOptions {
     pub replicas: ReplicaOptions,
     /// The way to the entities of other nodes; none when there are no other nodes.
     pub remote: Option<Arc<dyn Remote>>,
+    /// Whether slow work has threads of its own; only a simulation goes without.
+    pub threads: Threads,
+    /// Bytes of a segment of the log; fixed when the directory is made.
+    pub segment_bytes: u64,
     /// In place of `journal.log`'s file, for fault tests.
-    pub journal_backend: Option<Box<dyn consign_journal::StorageBackend>>,
+    pub journal_backend: Option<Box<dyn StorageBackend>>,
     /// In place of `state.redb`'s file, for fault tests.
-    pub state_backend: Option<Box<dyn consign_journal::StorageBackend>>,
+    pub state_backend: Option<Box<dyn StorageBackend>>,
 }
 
 impl std::fmt::Debug for NodeOptions {
@@ -97,6 +101,8 @@ impl NodeOptions {
             clock: Arc::new(SystemClock::default()),
             replicas: ReplicaOptions::alone(),
             remote: None,
+            threads: Threads::Own,
+            segment_bytes: SEGMENT_BYTES,
             journal_backend: None,
             state_backend: None,
         }

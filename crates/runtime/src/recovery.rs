@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use consign_domain::entity::Entity;
 use consign_domain::time::Timestamp;
-use consign_journal::{Journal, Options, PartitionId, Replicas};
+use consign_journal::{Journal, Options, PartitionId, Replicas, Threads};
 
 use crate::behaviour::Behaviour;
 use crate::checkpoint;
@@ -79,6 +79,8 @@ impl NodeBuilder {
             journal_backend: options.journal_backend.take(),
             state_backend: options.state_backend.take(),
             now: Arc::new(move || theirs.now().0),
+            threads: options.threads,
+            segment_bytes: options.segment_bytes,
             ..Options::new(options.dir.clone())
         })?;
         clock.raise_to(Timestamp(recovered.time_floor));
@@ -142,7 +144,7 @@ impl NodeBuilder {
             Arc::clone(&host).start();
         }
         let preloading = Arc::clone(&node);
-        let preloaded = tokio::task::spawn_blocking(move || preloading.preload()).await;
+        let preloaded = node.threads.run(move || preloading.preload()).await;
         let preloaded = preloaded.map_err(|error| ReadError::Decode(error.to_string()));
         let stores = node.open_stores()?;
         let machine = Arc::new(Leadership::of(&node, wakes_per_second));
@@ -203,6 +205,12 @@ impl NodeInner {
                 .spawn(move || work(&node))
                 .map_err(|error| ReadError::Store(format!("cannot start a thread: {error}")))
         };
+        if let Threads::None { .. } = self.threads {
+            let watching = tokio::spawn(checkpoint::watch_in_place(Arc::downgrade(self)));
+            self.tasks.lock().push(watching.abort_handle());
+            written_keys::fill(&Arc::downgrade(self));
+            return Ok(());
+        }
         thread("consign-checkpoint", checkpoint::watch)?;
         thread("consign-keys", written_keys::fill)?;
         Ok(())

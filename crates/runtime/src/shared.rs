@@ -5,13 +5,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{LeaderId, PartitionId, Replicas, StateStore};
+use consign_journal::{LeaderId, PartitionId, Replicas, StateStore, Threads};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::checkpoint::Checkpointer;
@@ -48,6 +48,7 @@ pub(crate) struct NodeInner {
     pub(crate) resend_after_ms: u64,
     pub(crate) command_memory_ms: i64,
     pub(crate) clock: Arc<RaisedClock>,
+    pub(crate) threads: Threads,
     started: Instant,
     pub(crate) runtime: OnceLock<tokio::runtime::Handle>,
     pub(crate) hosts: RwLock<Vec<Arc<dyn AnyHost>>>,
@@ -100,6 +101,7 @@ impl NodeInner {
             command_memory_ms: i64::try_from(options.command_memory.as_millis())
                 .unwrap_or(i64::MAX),
             clock,
+            threads: options.threads,
             started: Instant::now(),
             runtime: OnceLock::new(),
             hosts: RwLock::new(Vec::new()),

@@ -85,7 +85,7 @@ pub struct OrdersBody<'a> {
 pub async fn list(State(gateway): State<Gateway>, Asked(query): Asked<OrdersQuery>) -> Answered {
     let filter = query.filter()?;
     let limit = paging::limit(query.limit.as_deref())?;
-    let page = blocking(move || {
+    let page = blocking(gateway.consign.threads(), move || {
         gateway
             .consign
             .orders(&filter, query.cursor.as_deref(), limit)
@@ -127,7 +127,10 @@ pub async fn history(
     let limit = page.limit()?;
     let after: u64 = page.after('h')?.unwrap_or(0);
     let id = order.id.clone();
-    let items = blocking(move || gateway.consign.history(&id, after, limit)).await?;
+    let items = blocking(gateway.consign.threads(), move || {
+        gateway.consign.history(&id, after, limit)
+    })
+    .await?;
     let next_cursor = (items.len() >= limit).then(|| items.last()).flatten();
     let next_cursor = next_cursor.map(|item| paging::encode('h', &item.version.to_string()));
     let mut events = Vec::with_capacity(items.len());
@@ -173,7 +176,10 @@ pub struct DecisionBody {
 pub async fn explanation(State(gateway): State<Gateway>, Path(id): Path<String>) -> Answered {
     let order = find(&gateway, &id)?;
     let id = order.id.clone();
-    let found = blocking(move || gateway.consign.explanation(&id)).await?;
+    let found = blocking(gateway.consign.threads(), move || {
+        gateway.consign.explanation(&id)
+    })
+    .await?;
     let mut decisions = Vec::with_capacity(found.len());
     for decision in found {
         let explanation =

@@ -55,7 +55,7 @@ impl Replicas {
             let mut arriving = arriving.lock();
             Arriving::take(arriving.entry(part.partition).or_default(), &dir, &part)
         };
-        let taken = tokio::task::spawn_blocking(taking).await;
+        let taken = self.journal.threads().run(taking).await;
         let taken = taken.map_err(|error| refused(&error))?;
         let Some((position, file)) = taken.map_err(AnswerError::Refused)? else {
             return Ok(None);
@@ -74,7 +74,7 @@ impl Replicas {
         let (state, machine) = (Arc::clone(&self.state), Arc::clone(&group.machine));
         let (partition, at, from) = (group.partition, position.clone(), file.clone());
         let installing = move || install(&*machine, &state, partition, &at, &from);
-        let installed = tokio::task::spawn_blocking(installing).await;
+        let installed = self.journal.threads().run(installing).await;
         let installed = installed
             .map_err(|error| error.to_string())
             .and_then(|installed| installed);

@@ -36,7 +36,10 @@ impl Group {
         *self.lead.lock() = Some(lead);
         // Without the group, whose files must be free once this node has closed.
         let (machine, partition) = (Arc::clone(&self.machine), self.partition);
-        let told = tokio::task::spawn_blocking(move || machine.lead(partition, lead));
+        let told = self
+            .log
+            .threads()
+            .run(move || machine.lead(partition, lead));
         if told.await.is_err() {
             tracing::error!(partition = %self.partition, "the machine failed to take over");
         }

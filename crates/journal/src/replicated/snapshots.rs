@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consign_raft::Mark;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 
 use super::group::Group;
@@ -25,6 +27,7 @@ use super::replicas::Position;
 use super::wire::{ReplicaWire, WireError};
 use crate::log::PartitionId;
 use crate::state::{Rows, StateStore, Table};
+use crate::threads::Threads;
 
 /// How long a replica may take for a part.
 const PART_MAX: Duration = Duration::from_secs(10);
@@ -58,7 +61,14 @@ impl Group {
             let wanted = std::mem::take(&mut *self.wants_snapshot.lock());
             for (to, term) in wanted {
                 let from = (self.partition, node, term);
-                let sent = send((&*self.wire, &self.machine), from, to, &state).await;
+                let sent = send(
+                    (&*self.wire, &self.machine),
+                    from,
+                    to,
+                    &state,
+                    self.log.threads(),
+                );
+                let sent = sent.await;
                 if let Err(error) = &sent {
                     tracing::info!(partition = %self.partition, to, %error, "a snapshot was not taken");
                     tokio::time::sleep(AGAIN_AFTER).await;
@@ -77,6 +87,7 @@ async fn send(
     (partition, leader, term): (PartitionId, u64, u64),
     to: u64,
     state: &StateStore,
+    threads: Threads,
 ) -> Result<Mark, WireError> {
     let not_sent = |what: String| WireError::NotSent(what);
     let rows = state.rows().map_err(|error| not_sent(error.to_string()))?;
@@ -84,12 +95,12 @@ async fn send(
     let position = position.map_err(|error| not_sent(error.to_string()))?;
     let position = position.ok_or_else(|| not_sent("nothing is published".to_owned()))?;
     tracing::info!(%partition, to, records = position.records, "sends a snapshot");
-    let (pieces, mut waiting) = mpsc::channel(2);
+    let (pieces, mut waiting) = Pieces::channel(threads);
     let reader = Arc::clone(machine);
-    let reading = tokio::task::spawn_blocking(move || read(&*reader, partition, &rows, &pieces));
+    let reading = threads.run(move || read(&*reader, partition, &rows, &pieces));
     let (mut nth, mut held) = (0, None);
     loop {
-        let next = waiting.recv().await;
+        let next = waiting.next().await;
         let part_of = |nth, rows, last| {
             Question::Snapshot(Box::new(SnapshotPart {
                 partition: partition.0,
@@ -124,8 +135,41 @@ async fn send(
     }
 }
 
+/// Where pieces go that have been read.
+enum Pieces {
+    /// They wait for room there.
+    Few(mpsc::Sender<Piece>),
+    /// Who takes them is on the same thread, and comes later.
+    All(mpsc::UnboundedSender<Piece>),
+}
+
+impl Pieces {
+    fn channel(threads: Threads) -> (Pieces, BoxStream<'static, Piece>) {
+        match threads {
+            Threads::Own => {
+                let (pieces, mut waiting) = mpsc::channel(2);
+                let taken = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+                (Pieces::Few(pieces), taken.boxed())
+            }
+            Threads::None { .. } => {
+                let (pieces, mut waiting) = mpsc::unbounded_channel();
+                let taken = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+                (Pieces::All(pieces), taken.boxed())
+            }
+        }
+    }
+
+    /// False when nobody takes them any more.
+    fn push(&self, piece: Piece) -> bool {
+        match self {
+            Pieces::Few(pieces) => pieces.blocking_send(piece).is_ok(),
+            Pieces::All(pieces) => pieces.send(piece).is_ok(),
+        }
+    }
+}
+
 /// Reads a partition's rows, part by part.
-fn read(machine: &dyn Machine, partition: PartitionId, rows: &Rows, pieces: &mpsc::Sender<Piece>) {
+fn read(machine: &dyn Machine, partition: PartitionId, rows: &Rows, pieces: &Pieces) {
     let mut part = PartRows::new();
     let mut bytes = 0;
     let mut gone = false;
@@ -134,9 +178,7 @@ fn read(machine: &dyn Machine, partition: PartitionId, rows: &Rows, pieces: &mps
         part.push((table.code(), key.to_vec(), value.to_vec()));
         if bytes >= PART_BYTES {
             bytes = 0;
-            gone = pieces
-                .blocking_send(Piece::Rows(std::mem::take(&mut part)))
-                .is_err();
+            gone = !pieces.push(Piece::Rows(std::mem::take(&mut part)));
         }
         !gone
     });
@@ -145,7 +187,7 @@ fn read(machine: &dyn Machine, partition: PartitionId, rows: &Rows, pieces: &mps
         Err(what) => Piece::Failed(what),
     };
     // Nobody waits for it when the sending has ended.
-    let _ = pieces.blocking_send(rest);
+    pieces.push(rest);
 }
 
 /// A snapshot that is arriving.

@@ -19,6 +19,7 @@ use super::replicas::Position;
 use crate::error::AppendError;
 use crate::journal::Journal;
 use crate::log::{Committed, Done, Entry, PartitionId};
+use crate::threads::Threads;
 
 const BLANK: u8 = 0;
 const BATCH: u8 = 1;
@@ -122,6 +123,11 @@ impl GroupLog {
             entries.push(from_journal(index, &entry)?);
         }
         Ok(entries)
+    }
+
+    /// Whether slow work has threads of its own.
+    pub(crate) fn threads(&self) -> Threads {
+        self.journal.threads()
     }
 
     /// The last entry that is gone from the beginning.

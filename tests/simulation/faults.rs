@@ -1,0 +1,282 @@
+//! What goes wrong: drawn from the seed, one fault after another, each ended by itself after a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use turmoil::Sim;
+
+use crate::history::History;
+use crate::machine::Machine;
+use crate::network::host;
+
+/// One hour, in µs.
+const HOUR: i64 = 3_600_000_000;
+
+/// How often each kind of fault happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Processes that were killed.
+    pub kills: u64,
+    /// Machines that lost their power.
+    pub power_losses: u64,
+    /// Links that were cut, both ways or one way.
+    pub cuts: u64,
+    /// Links that held everything back for a while.
+    pub held: u64,
+    /// Spells of loss.
+    pub losses: u64,
+    /// Spells of delay.
+    pub delays: u64,
+    /// Wall clocks that were set at a start.
+    pub clocks: u64,
+}
+
+impl Counts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.kills
+            + self.power_losses
+            + self.cuts
+            + self.held
+            + self.losses
+            + self.delays
+            + self.clocks
+    }
+}
+
+/// What ends later.
+enum Ending {
+    Start(u64),
+    Heal(String, String),
+    Release(String, String),
+    LossOver,
+    DelayOver,
+}
+
+/// The faults of one run.
+pub struct Faults {
+    chance: SmallRng,
+    machines: Vec<Arc<Machine>>,
+    history: History,
+    next: Duration,
+    endings: Vec<(Duration, Ending)>,
+    down: Vec<u64>,
+    /// How often each kind happened.
+    pub counts: Counts,
+    /// Whether power losses take all machines at once, as one socket would.
+    pub one_socket: bool,
+}
+
+impl Faults {
+    /// Faults for these machines.
+    pub fn new(chance: SmallRng, machines: &[Arc<Machine>], history: &History) -> Faults {
+        Faults {
+            chance,
+            machines: machines.to_vec(),
+            history: history.clone(),
+            next: Duration::ZERO,
+            endings: Vec::new(),
+            down: Vec::new(),
+            counts: Counts::default(),
+            one_socket: false,
+        }
+    }
+
+    /// Lets happen what is due.
+    pub fn step(&mut self, sim: &mut Sim<'_>) {
+        let now = sim.elapsed();
+        self.end_due(sim, now);
+        self.notice_ended(sim, now);
+        if now >= self.next {
+            let pause = self.chance.random_range(150..2_500);
+            self.next = now + Duration::from_millis(pause);
+            self.begin_one(sim, now);
+        }
+    }
+
+    /// Ends all faults.
+    pub fn heal(&mut self, sim: &mut Sim<'_>) {
+        let now = sim.elapsed();
+        for (at, _) in &mut self.endings {
+            *at = now;
+        }
+        self.end_due(sim, now);
+        self.notice_ended(sim, now);
+        for (at, _) in &mut self.endings {
+            *at = now;
+        }
+        self.end_due(sim, now);
+    }
+
+    /// Without new faults: a node that has ended is started again.
+    pub fn notice_and_restart(&mut self, sim: &mut Sim<'_>) {
+        let now = sim.elapsed();
+        self.notice_ended(sim, now);
+        self.end_due(sim, now);
+    }
+
+    /// A node whose storage failed ends itself; something starts it again.
+    fn notice_ended(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        for machine in self.machines.clone() {
+            let node = machine.number;
+            if !self.down.contains(&node) && !sim.is_host_running(host(node)) {
+                self.tell(now, &format!("node {node} has ended by itself"));
+                sim.crash(host(node));
+                self.down.push(node);
+                self.endings
+                    .push((now + Duration::from_millis(500), Ending::Start(node)));
+            }
+        }
+    }
+
+    fn tell(&self, now: Duration, what: &str) {
+        self.history.tell(now, &format!("-- {what}"));
+    }
+
+    fn end_due(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let (due, later) = std::mem::take(&mut self.endings)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.endings = later;
+        let due: Vec<(Duration, Ending)> = due;
+        for (_, ending) in due {
+            match ending {
+                Ending::Start(node) => self.start(sim, now, node),
+                Ending::Heal(a, b) => {
+                    self.tell(now, &format!("{a} and {b} reach each other"));
+                    sim.repair(a, b);
+                }
+                Ending::Release(a, b) => {
+                    self.tell(now, &format!("what {a} and {b} said arrives"));
+                    sim.release(a, b);
+                }
+                Ending::LossOver => {
+                    self.tell(now, "nothing is lost");
+                    sim.set_fail_rate(0.0);
+                }
+                Ending::DelayOver => {
+                    self.tell(now, "the network is quick");
+                    sim.set_max_message_latency(Duration::from_millis(3));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, sim: &mut Sim<'_>, now: Duration, node: u64) {
+        self.tell(now, &format!("node {node} starts"));
+        self.down.retain(|down| *down != node);
+        sim.bounce(host(node));
+    }
+
+    fn any(&mut self) -> Arc<Machine> {
+        let nth = self.chance.random_range(0..self.machines.len());
+        Arc::clone(&self.machines[nth])
+    }
+
+    fn two(&mut self) -> Option<(String, String)> {
+        let (one, other) = (self.any().number, self.any().number);
+        (one != other).then(|| (host(one), host(other)))
+    }
+
+    fn lasting(&mut self, now: Duration, millis: std::ops::Range<u64>) -> Duration {
+        now + Duration::from_millis(self.chance.random_range(millis))
+    }
+
+    fn begin_one(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        match self.chance.random_range(0..100) {
+            0..20 => self.kill(sim, now),
+            20..40 => self.power_loss(sim, now),
+            40..70 => self.cut(sim, now),
+            70..80 => self.hold(sim, now),
+            80..90 => {
+                self.counts.losses += 1;
+                self.tell(now, "messages get lost");
+                sim.set_fail_rate(0.02);
+                let until = self.lasting(now, 200..2_000);
+                self.endings.push((until, Ending::LossOver));
+            }
+            _ => {
+                self.counts.delays += 1;
+                self.tell(now, "the network is slow");
+                sim.set_max_message_latency(Duration::from_millis(60));
+                let until = self.lasting(now, 500..4_000);
+                self.endings.push((until, Ending::DelayOver));
+            }
+        }
+    }
+
+    fn kill(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let machine = self.any();
+        if self.down.contains(&machine.number) {
+            return;
+        }
+        self.counts.kills += 1;
+        self.tell(now, &format!("node {} is killed", machine.number));
+        machine.process_ends();
+        self.stop(sim, now, &machine);
+    }
+
+    fn power_loss(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let one_socket = self.one_socket || self.chance.random_ratio(1, 4);
+        let hit = if one_socket {
+            self.machines.clone()
+        } else {
+            vec![self.any()]
+        };
+        for machine in hit {
+            if self.down.contains(&machine.number) {
+                continue;
+            }
+            self.counts.power_losses += 1;
+            self.tell(now, &format!("node {} loses its power", machine.number));
+            machine.power_goes(self.chance.random());
+            self.stop(sim, now, &machine);
+        }
+    }
+
+    fn stop(&mut self, sim: &mut Sim<'_>, now: Duration, machine: &Machine) {
+        sim.crash(host(machine.number));
+        self.down.push(machine.number);
+        if self.chance.random_ratio(1, 5) {
+            self.counts.clocks += 1;
+            machine.set_clock(self.chance.random_range(-HOUR..=HOUR));
+        }
+        let until = self.lasting(now, 200..5_000);
+        self.endings.push((until, Ending::Start(machine.number)));
+    }
+
+    fn cut(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let Some((a, b)) = self.two() else { return };
+        self.counts.cuts += 1;
+        let alone = self.chance.random_ratio(1, 3);
+        let one_way = self.chance.random_ratio(1, 3);
+        let others: Vec<String> = if alone {
+            let all = self.machines.iter().map(|machine| host(machine.number));
+            all.filter(|other| *other != a).collect()
+        } else {
+            vec![b]
+        };
+        let until = self.lasting(now, 300..6_000);
+        for other in others {
+            if one_way {
+                self.tell(now, &format!("{other} hears nothing of {a}"));
+                sim.partition_oneway(a.clone(), other.clone());
+            } else {
+                self.tell(now, &format!("{a} and {other} are cut off"));
+                sim.partition(a.clone(), other.clone());
+            }
+            self.endings.push((until, Ending::Heal(a.clone(), other)));
+        }
+    }
+
+    fn hold(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let Some((a, b)) = self.two() else { return };
+        self.counts.held += 1;
+        self.tell(now, &format!("what {a} and {b} say is held back"));
+        sim.hold(a.clone(), b.clone());
+        let until = self.lasting(now, 200..3_000);
+        self.endings.push((until, Ending::Release(a, b)));
+    }
+}

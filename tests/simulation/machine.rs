@@ -1,0 +1,235 @@
+//! A machine of the cluster: its disks and its clock, which outlive the node that runs on it.
+//!
+//! In: crashes, losses of power, clocks that are set. Out: the product's own node (service, gateway,
+//! transport, replicas) over them, with no thread but the one that simulates.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use consign_cluster::{ClusterId, Ears, NodeId, NodeLines, Transport, TransportOptions};
+use consign_domain::time::Timestamp;
+use consign_gateway::GatewayOptions;
+use consign_journal::fault::Disk;
+use consign_orchestrator::{Consign, Readiness};
+use consign_runtime::{
+    COMMAND_MEMORY_DEFAULT, Clock, NodeOptions, ReplicaOptions, ReplicaWire, Threads, Timing,
+};
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::time::Instant;
+
+use crate::lies::{Lie, TellsAll};
+use crate::network::{self, CLUSTER_PORT, Simulated};
+
+/// Partitions of the cluster.
+const PARTITIONS: u16 = 2;
+/// Small, so that checkpoints, purges and snapshots happen within seconds.
+const JOURNAL_BYTES_MAX: u64 = 48 << 10;
+const SEGMENT_BYTES: u64 = 32 << 10;
+/// How often a node looks whether its storage has failed.
+const HEALTH_EVERY: Duration = Duration::from_millis(200);
+/// 2026-01-01, in µs since the epoch.
+const MIDNIGHT: i64 = 1_767_225_600_000_000;
+
+thread_local! {
+    static DISK_CHANCE: RefCell<SmallRng> = RefCell::new(SmallRng::seed_from_u64(0));
+}
+
+/// From here on disks are as fast and slow as this seed has it.
+pub fn seed_disks(seed: u64) {
+    DISK_CHANCE.with(|chance| *chance.borrow_mut() = SmallRng::seed_from_u64(seed));
+}
+
+/// How long a row takes: mostly little, at times as long as a disk that is busy elsewhere.
+fn write_takes() -> Duration {
+    DISK_CHANCE.with(|chance| {
+        let mut chance = chance.borrow_mut();
+        let millis = if chance.random_ratio(1, 400) {
+            chance.random_range(100..600)
+        } else {
+            chance.random_range(0..4)
+        };
+        Duration::from_millis(millis)
+    })
+}
+
+/// What survives of a node.
+pub struct Machine {
+    /// The node's number.
+    pub number: u64,
+    /// The disk of `journal.log`.
+    pub log: Disk,
+    /// The disk of `state.redb`.
+    pub state: Disk,
+    /// What the wall clock is off by at the next start, in µs.
+    clock_off_by: AtomicI64,
+    /// By how much it is too fast, in millionths.
+    drift: i64,
+    dir: PathBuf,
+    nodes: u64,
+    lie: Mutex<Option<Lie>>,
+    running: Mutex<Option<Consign>>,
+}
+
+impl Machine {
+    /// A machine with empty disks. Snapshots on their way lie in `dir`.
+    pub fn new(number: u64, nodes: u64, drift: i64, dir: PathBuf) -> Machine {
+        Machine {
+            number,
+            log: Disk::default(),
+            state: Disk::default(),
+            clock_off_by: AtomicI64::new(0),
+            drift,
+            dir,
+            nodes,
+            lie: Mutex::new(None),
+            running: Mutex::new(None),
+        }
+    }
+
+    /// At the next start the wall clock is off by this, in µs.
+    pub fn set_clock(&self, off_by: i64) {
+        self.clock_off_by.store(off_by, Ordering::SeqCst);
+    }
+
+    /// From the next start on its node is lied to.
+    pub fn hear_lie(&self, lie: Lie) {
+        *self.lie.lock() = Some(lie);
+    }
+
+    /// The process is about to be killed: nothing of it reaches the disks any more.
+    pub fn process_ends(&self) {
+        self.running.lock().take();
+        self.log.process_ends();
+        self.state.process_ends();
+    }
+
+    /// The power is about to go: of what was not synced, `seed` says what is kept.
+    pub fn power_goes(&self, seed: u64) {
+        self.running.lock().take();
+        self.log.power_loss(seed);
+        self.state.power_loss(seed.rotate_left(17));
+    }
+
+    /// The groups that this node leads, as far as it knows: partition and term.
+    pub fn leads(&self) -> Vec<(u16, u64)> {
+        let running = self.running.lock();
+        let groups = running.as_ref().map(|consign| consign.replicas().1);
+        let groups = groups.unwrap_or_default().into_iter();
+        let led = groups.filter(|group| group.leader == Some(self.number));
+        led.map(|group| (group.partition, group.term)).collect()
+    }
+
+    /// Runs a node on it, until its storage fails.
+    pub async fn run(self: Arc<Self>) -> turmoil::Result {
+        let lines = Arc::new(NodeLines::default());
+        let address = |node| format!("{}:{CLUSTER_PORT}", network::host(node));
+        let options = TransportOptions {
+            cluster: ClusterId(77),
+            node: NodeId(self.number),
+            listen: format!("0.0.0.0:{CLUSTER_PORT}"),
+            // TLS draws random numbers that no seed reaches: it would not replay.
+            identity: None,
+            versions: (
+                consign_cluster::WIRE_VERSION_OLDEST,
+                consign_cluster::WIRE_VERSION,
+            ),
+            seed: self.number,
+        };
+        let ears = Arc::new(Ears(Arc::clone(&lines)));
+        let transport = Transport::start(Simulated, options, ears).await?;
+        let members: BTreeMap<u64, String> = (1..=self.nodes).map(|n| (n, address(n))).collect();
+        for (other, address) in members.iter().filter(|(other, _)| **other != self.number) {
+            transport.set_peer(NodeId(*other), address);
+        }
+        lines.speak(transport);
+        let lie = *self.lie.lock();
+        let wire: Arc<dyn ReplicaWire> = match lie {
+            Some(Lie::VotesForAll) => Arc::new(TellsAll {
+                lines: Arc::clone(&lines),
+                nodes: self.nodes,
+            }),
+            _ => Arc::clone(&lines) as _,
+        };
+        let command_memory = match lie {
+            Some(Lie::AnswersForgotten) => Duration::ZERO,
+            _ => COMMAND_MEMORY_DEFAULT,
+        };
+        let options = NodeOptions {
+            partitions: PARTITIONS,
+            permits: 64,
+            waiting_max: 64,
+            journal_bytes_max: JOURNAL_BYTES_MAX,
+            segment_bytes: SEGMENT_BYTES,
+            cache_bytes: 1 << 20,
+            resident_max: 16,
+            command_memory,
+            threads: Threads::None { write_takes },
+            clock: Arc::new(MachineClock::set(
+                self.clock_off_by.load(Ordering::SeqCst),
+                self.drift,
+            )),
+            replicas: ReplicaOptions {
+                node: self.number,
+                members,
+                timing: Timing::default(),
+                wire,
+            },
+            remote: Some(Arc::clone(&lines) as _),
+            journal_backend: Some(self.log.backend()),
+            state_backend: Some(self.state.backend()),
+            ..NodeOptions::new(self.dir.clone())
+        };
+        let consign = Consign::open_on(options)
+            .await
+            .map_err(|error| format!("node {} does not start: {error}", self.number))?;
+        lines.answer_for(consign.node());
+        *self.running.lock() = Some(consign.clone());
+        let router = consign_gateway::router(consign.clone(), GatewayOptions::default());
+        let failed = async {
+            loop {
+                tokio::time::sleep(HEALTH_EVERY).await;
+                if let Readiness::Stopped { reason } = consign.readiness() {
+                    return reason;
+                }
+            }
+        };
+        tokio::select! {
+            served = network::serve(router) => served?,
+            _ = failed => {}
+        }
+        self.process_ends();
+        Ok(())
+    }
+}
+
+/// The wall clock at a node's start, and then simulated time, a little too fast or too slow.
+#[derive(Debug)]
+struct MachineClock {
+    wall: i64,
+    began: Instant,
+    drift: i64,
+}
+
+impl MachineClock {
+    fn set(off_by: i64, drift: i64) -> MachineClock {
+        let since = turmoil::sim_elapsed().unwrap_or_default().as_micros();
+        MachineClock {
+            wall: MIDNIGHT + i64::try_from(since).unwrap_or_default() + off_by,
+            began: Instant::now(),
+            drift,
+        }
+    }
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        let since = i64::try_from(self.began.elapsed().as_micros()).unwrap_or_default();
+        Timestamp(self.wall + since + since * self.drift / 1_000_000)
+    }
+}
