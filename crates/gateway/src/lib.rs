@@ -12,6 +12,7 @@
 //! | `fields`, `money_text`, `time_text` | reading single fields, with every fault named |
 //! | `answer`, `problem`, `service_problem`, `event_text` | writing answers |
 //! | `orders`, `batch`, `fulfillment`, … | resources: one file each, or a folder |
+//! | `common_answers` | what the layers answer, for the OpenAPI document |
 
 mod admin;
 mod answer;
@@ -22,6 +23,7 @@ mod call;
 mod carriers;
 mod cluster;
 mod conditional;
+mod common_answers;
 mod definitions;
 mod edge;
 #[cfg(test)]

@@ -253,3 +253,12 @@ fn print_status(status: &Value) {
         println!("node {node} at {address} leads {count}");
     }
 }
+    if status["taken_out"] == true {
+        let partitions = status["partitions"].as_array().into_iter().flatten();
+        let count = partitions.clone().count();
+        let out = partitions.filter(|it| it["taken_out"] == true).count();
+        println!(
+            "node {} has been taken out of the cluster ({out} of {count} partitions) and refuses clients; this is what it saw last:\n",
+            status["node"]
+        );
+    }
