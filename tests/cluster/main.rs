@@ -2,6 +2,7 @@
 //! only operators change it; what a backup of it holds starts again in another shape.
 
 mod admin;
+mod admin_tls;
 mod drained;
 mod restore;
 
