@@ -3,13 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use consign_tests::{Client, Node, Reply, file, run};
+use consign_tests::{Client, Node, Reply, eventually, file, run};
 use serde_json::json;
 
 use crate::{CONSIGN, Cluster, kept};
 
 /// Two tokens, as while one replaces the other.
-const TOKENS: [&str; 2] = [
+pub const TOKENS: [&str; 2] = [
     "new-0123456789abcdef0123456789abcdef",
     "old-fedcba9876543210fedcba9876543210",
 ];
@@ -17,14 +17,14 @@ const TOKENS: [&str; 2] = [
 const WARNING: &str = "can change the cluster";
 
 /// A file with these tokens, for its owner only.
-fn token_file(dir: &Path, name: &str, tokens: &[&str]) -> &'static str {
+pub fn token_file(dir: &Path, name: &str, tokens: &[&str]) -> &'static str {
     let path = file(dir, name, &tokens.join("\n"));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     kept(path.to_str().expect("UTF-8").to_owned())
 }
 
 /// A client of a node's admin port, which its log names.
-fn admin_of(node: &Node) -> Client {
+pub fn admin_of(node: &Node) -> Client {
     let log = node.log();
     let line = log.lines().find(|line| line.contains("admin port"));
     let line: serde_json::Value =
@@ -217,4 +217,79 @@ async fn a_node_without_admin_port_says_that_its_port_changes_the_cluster() {
             .await;
         node.kill().await;
     }
+}
+
+/// Writes the file as an operator should: whole, and private from the first moment.
+fn put(dir: &Path, tokens: &str, text: &str, mode: u32) {
+    let new = token_file(dir, "tokens.new", &[text]);
+    std::fs::set_permissions(new, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    std::fs::rename(new, tokens).expect("both are there");
+}
+
+/// What a node answers who shows the token, once it is that.
+async fn until_answered(admin: &Client, token: &str, status: u16) {
+    eventually(&format!("{token} is answered {status}"), || async {
+        let asked = admin.get("/v1/cluster");
+        let reply = asked
+            .header("authorization", bearer(token))
+            .try_send()
+            .await;
+        (reply.ok()?.status == status).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_replaced_and_revoked_while_a_node_runs() {
+    let home = tempfile::tempdir().expect("a directory");
+    let [new, old] = TOKENS;
+    let tokens = token_file(home.path(), "tokens", &[old]);
+    let mut node = Node::start_with(
+        CONSIGN,
+        &[
+            ("CONSIGN__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("CONSIGN__ADMIN__TOKEN_FILE", tokens),
+            ("CONSIGN__STORAGE__PARTITIONS", "1"),
+        ],
+    )
+    .await;
+    let admin = admin_of(&node);
+    until_answered(&admin, old, 200).await;
+    until_answered(&admin, new, 401).await;
+    put(home.path(), tokens, &format!("{new}\n{old}"), 0o600);
+    until_answered(&admin, new, 200).await;
+    until_answered(&admin, old, 200).await;
+    put(home.path(), tokens, new, 0o600);
+    until_answered(&admin, old, 401).await;
+    let refused = admin
+        .get("/v1/cluster")
+        .header("authorization", bearer(old));
+    refused.refused(401, "admin_token_unknown").await;
+    until_answered(&admin, new, 200).await;
+
+    // What does not serve changes nothing, and is logged once each.
+    let wrongs = [("a slip of the pen", 0o600), ("", 0o600), (old, 0o644)];
+    for (nth, (text, mode)) in (1..).zip(wrongs) {
+        put(home.path(), tokens, text, mode);
+        let complains = || node.log().matches("does not serve").count();
+        eventually("it is logged", || async {
+            (complains() >= nth).then_some(())
+        })
+        .await;
+        until_answered(&admin, new, 200).await;
+        until_answered(&admin, old, 401).await;
+    }
+    std::fs::remove_file(tokens).expect("it was there");
+    eventually("it is logged", || async {
+        node.log().contains("there is no file").then_some(())
+    })
+    .await;
+    until_answered(&admin, new, 200).await;
+    put(home.path(), tokens, old, 0o600);
+    until_answered(&admin, old, 200).await;
+    until_answered(&admin, new, 401).await;
+    for token in TOKENS {
+        assert!(!node.log().contains(token), "a token is in the log");
+    }
+    node.kill().await;
 }

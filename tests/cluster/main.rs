@@ -2,6 +2,8 @@
 //! only operators change it; what a backup of it holds starts again in another shape.
 
 mod admin;
+mod admin_tls;
+mod drained;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ const ORDERS_EACH: usize = 60;
 
 struct Cluster {
     nodes: Vec<Node>,
+    /// Where nodes reach each other.
+    addresses: Vec<String>,
     _certificates: TempDir,
 }
 
@@ -93,6 +97,7 @@ impl Cluster {
         }
         Cluster {
             nodes,
+            addresses: plan.addresses,
             _certificates: plan.certificates,
         }
     }

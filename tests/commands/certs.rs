@@ -26,6 +26,15 @@ async fn certificates_are_made_once_and_keys_are_private() {
     let more = run(CONSIGN, ["certs", path, "--nodes", "3", "--json"]).await;
     assert_eq!(more.ok().json()["made"], serde_json::json!(["node-3"]));
     assert_eq!(read("node-1.pem"), before, "kept");
+    let admin = [
+        "certs", path, "--nodes", "3", "--admin", "10.0.0.1", "--json",
+    ];
+    let made = run(CONSIGN, admin).await.ok().json();
+    assert_eq!(made["made"], serde_json::json!(["admin-10.0.0.1"]));
+    assert!(read("admin-10.0.0.1.key").contains("PRIVATE KEY"));
+    let as_node = run(CONSIGN, ["certs", path, "--admin", "node-1.consign"]).await;
+    assert_eq!(as_node.code, 2, "{as_node:?}");
+    assert!(as_node.err.contains("those of nodes"), "{as_node:?}");
     std::fs::remove_file(dir.join("node-2.key")).expect("it was there");
     let half = run(CONSIGN, ["certs", path, "--nodes", "3"]).await;
     assert_eq!(half.code, 2, "{half:?}");

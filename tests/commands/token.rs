@@ -55,6 +55,16 @@ async fn a_node_starts_with_no_admin_port_that_others_could_use() {
         assert!(!data.exists(), "nothing was made");
     };
     serve(admin("0.0.0.0:0"), &["no TLS", "admin.allow_plaintext"]).await;
+    let half = format!("{}certificate = {token_path:?}\n", admin("127.0.0.1:0"));
+    serve(
+        half.clone(),
+        &["admin.certificate is set", "admin.key is not"],
+    )
+    .await;
+    let no_pem = format!("{half}key = {token_path:?}\n");
+    serve(no_pem, &["admin.certificate", token_path, "no PEM"]).await;
+    let no_file = format!("{half}key = {:?}\n", home.path().join("none"));
+    serve(no_file, &["admin.key", "cannot read"]).await;
     serve(
         admin("127.0.0.1:0").replace("token_file", "token_fiel"),
         &["admin.token_fiel", "did you mean admin.token_file?"],

@@ -80,6 +80,25 @@ impl EventStream {
     }
 }
 
+impl EventStream {
+    /// All that is still to come, as it comes, until the stream has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn rest(mut self) -> String {
+        loop {
+            let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame()).await;
+            match frame.expect("the stream ends") {
+                None | Some(Err(_)) => return self.read,
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    self.read.push_str(&String::from_utf8_lossy(&data));
+                }
+            }
+        }
+    }
+}
+
 /// One block between blank lines; `None` for a comment.
 fn parse(block: &str) -> Option<Happened> {
     let (mut cursor, mut entity, mut data) = (None, None, String::new());

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use consign_gateway::Router;
+use consign_gateway::{Router, Tls};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -40,8 +40,8 @@ impl TakenPort {
         self.address
     }
 
-    /// Serves it from here on.
-    pub(crate) fn serve(self, router: Router) -> ServedPort {
+    /// Serves it from here on, inside TLS if there is any.
+    pub(crate) fn serve(self, router: Router, tls: Option<Tls>) -> ServedPort {
         let (stop, stopped) = oneshot::channel::<()>();
         let until = async {
             // A dropped sender means the same as a sent word: stop.
@@ -50,7 +50,7 @@ impl TakenPort {
         ServedPort {
             address: self.address,
             stop,
-            server: tokio::spawn(consign_gateway::serve(self.listener, router, until)),
+            server: tokio::spawn(consign_gateway::serve(self.listener, router, tls, until)),
         }
     }
 }

@@ -15,6 +15,7 @@ mod node;
 mod progress;
 mod settings;
 mod token_file;
+mod token_watch;
 
 use std::process::ExitCode;
 

@@ -12,12 +12,14 @@ use anyhow::Context as _;
 use consign_gateway::GatewayOptions;
 use consign_orchestrator::{Consign, ConsignOptions, Readiness};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::task::JoinHandle;
 
 use crate::admin::AdminSocket;
 use crate::cluster::ClusterEnd;
 use crate::exit::Failure;
 use crate::listening::{ServedPort, TakenPort};
 use crate::settings::{AdminPort, Settings};
+use crate::token_watch;
 
 /// How often the node's health is looked at.
 const HEALTH_EVERY: Duration = Duration::from_millis(200);
@@ -33,6 +35,7 @@ pub(crate) struct RunningNode {
     consign: Consign,
     public: ServedPort,
     admin_port: Option<ServedPort>,
+    following_tokens: Option<JoinHandle<()>>,
     admin: Option<AdminSocket>,
     cluster: Option<ClusterEnd>,
 }
@@ -83,19 +86,22 @@ impl RunningNode {
             warn_of_open_operations(settings);
         }
         let router = consign_gateway::router(consign.clone(), options.clone());
+        let following_tokens = admin_port.as_ref().map(|(_, with)| {
+            let (file, tokens) = (with.token_file.clone(), with.tokens.clone());
+            tokio::spawn(token_watch::follow(file, tokens))
+        });
         let admin_port = admin_port.map(|(port, with)| {
-            tracing::info!(address = %port.address(), "operators are served on the admin port");
+            let tls = with.tls.clone();
+            tracing::info!(address = %port.address(), tls = tls.is_some(), "operators are served on the admin port");
             let tokens = with.tokens.clone();
-            port.serve(consign_gateway::admin_router(
-                consign.clone(),
-                options,
-                tokens,
-            ))
+            let router = consign_gateway::admin_router(consign.clone(), options, tokens);
+            port.serve(router, tls)
         });
         Ok(RunningNode {
             consign,
-            public: public.serve(router),
+            public: public.serve(router, None),
             admin_port,
+            following_tokens,
             admin,
             cluster,
         })
@@ -150,6 +156,9 @@ impl RunningNode {
             Some(stopped) => stopped.await,
             None => Ok(()),
         };
+        if let Some(following) = self.following_tokens {
+            following.abort();
+        }
         if let Some(admin) = self.admin {
             admin.close();
         }

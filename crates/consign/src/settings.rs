@@ -308,7 +308,12 @@ fn refuse_unknown(given: &Value, known: &Value, path: &str) -> anyhow::Result<()
 /// Says which key is not known, and which known one is nearest to it over all tables.
 fn unknown_key(key: &str) -> anyhow::Error {
     let known = keys();
-    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(key, other);
+    let likeness = |other: &str| {
+        // Half a name is nearer to the whole of it than to any other.
+        let is_begun = other.starts_with(key) && !key.ends_with('.');
+        let likeness = strsim::normalized_damerau_levenshtein(key, other);
+        if is_begun { likeness + 1.0 } else { likeness }
+    };
     let nearest = known
         .iter()
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -30,15 +31,24 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 /// How a token is presented (RFC 6750).
 const SCHEME: &str = "Bearer";
 
-/// The tokens that an admin port takes; cheap to clone.
+/// The tokens that an admin port takes; cheap to clone, and all clones change together.
 #[derive(Clone)]
-pub struct AdminTokens(Arc<[blake3::Hash]>);
+pub struct AdminTokens(Arc<ArcSwap<Vec<blake3::Hash>>>);
 
 impl AdminTokens {
     /// Takes any of these.
     pub fn new<'a>(tokens: impl IntoIterator<Item = &'a str>) -> AdminTokens {
-        let hashes = tokens.into_iter().map(|t| blake3::hash(t.as_bytes()));
-        AdminTokens(hashes.collect())
+        AdminTokens(Arc::new(ArcSwap::from_pointee(hashes_of(tokens))))
+    }
+
+    /// Takes any of these from now on, and no others. Says whether that is a change.
+    pub fn replace<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> bool {
+        let hashes = hashes_of(tokens);
+        let changes = **self.0.load() != hashes;
+        if changes {
+            self.0.store(Arc::new(hashes));
+        }
+        changes
     }
 
     /// Whether this is one of them. How long that takes says nothing about how near it is: hashes
@@ -47,15 +57,21 @@ impl AdminTokens {
     pub fn know(&self, presented: &[u8]) -> bool {
         let presented = blake3::hash(presented);
         self.0
+            .load()
             .iter()
             .fold(false, |known, token| known | (*token == presented))
     }
 }
 
+fn hashes_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Vec<blake3::Hash> {
+    let hashes = tokens.into_iter().map(|t| blake3::hash(t.as_bytes()));
+    hashes.collect()
+}
+
 /// Hashes are not shown either.
 impl fmt::Debug for AdminTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tokens", self.0.len())
+        write!(f, "{} tokens", self.0.load().len())
     }
 }
 
@@ -109,7 +125,7 @@ impl Guard {
         self.unknown.increment(1);
         Err(unauthorized(
             "admin_token_unknown",
-            "the token is none of this node's `admin.token_file`, which is read when the node starts",
+            "the token is none of this node's `admin.token_file` as it is now",
         ))
     }
 }
@@ -210,6 +226,15 @@ mod tests {
         assert!(guard.check(&both).is_err(), "two headers");
         let none = Guard::new(AdminTokens::new([]));
         assert!(none.check(&headers(&[&format!("Bearer {OLD}")])).is_err());
+    }
+
+    #[test]
+    fn a_replaced_token_is_known_no_more_by_whoever_holds_them() {
+        let tokens = AdminTokens::new([OLD]);
+        let theirs = tokens.clone();
+        assert!(!tokens.replace([OLD]), "nothing has changed");
+        assert!(tokens.replace([NEW]));
+        assert!(theirs.know(NEW.as_bytes()) && !theirs.know(OLD.as_bytes()));
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 
 /// Paths below this show what entities are.
-const API: &str = "/v1/";
+pub const API: &str = "/v1/";
 /// The routes that say how this node stands, whatever the others do.
-const CLUSTER: &str = "/v1/cluster";
+pub const CLUSTER: &str = "/v1/cluster";
 /// How long a change of the cluster goes on in one request.
 const CHANGE_WITHIN: Duration = Duration::from_secs(20);
 /// Placing looks up by itself what it misses, and an order is not read before it is placed.
@@ -34,6 +34,8 @@ pub struct PartitionBody {
     leader: Option<u64>,
     /// Counts elections.
     term: u64,
+    /// Whether the node that says so was taken out of it; the rest is what it saw last.
+    taken_out: bool,
     /// Nodes that vote.
     voters: Vec<u64>,
     /// Nodes that only listen.
@@ -58,6 +60,8 @@ pub struct MemberBody {
 pub struct ClusterBody {
     /// The node that says so.
     node: u64,
+    /// Whether it was taken out of the cluster, or of a part of it; it refuses clients then.
+    taken_out: bool,
     /// All nodes that it knows of.
     members: Vec<MemberBody>,
     /// All partitions.
@@ -70,6 +74,7 @@ impl From<GroupStatus> for PartitionBody {
             partition: group.partition,
             leader: group.leader,
             term: group.term,
+            taken_out: group.taken_out,
             voters: group.voters,
             learners: group.learners,
             last_index: group.last_index,
@@ -104,6 +109,7 @@ pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
     members.sort_by_key(|member| member.node);
     let body = ClusterBody {
         node,
+        taken_out: gateway.consign.ensure_in().is_err(),
         members,
         partitions: groups.into_iter().map(PartitionBody::from).collect(),
     };
@@ -150,7 +156,8 @@ fn changed(partitions_left: usize) -> Answered {
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn join(
     State(gateway): State<Gateway>,
     Submission { body, .. }: Submission<JoinDto>,
@@ -177,7 +184,8 @@ pub async fn join(
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Answered {
     changed(gateway.consign.cluster_leave(node, CHANGE_WITHIN).await?)
 }
@@ -187,7 +195,8 @@ pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Ans
     (status = 200, body = ChangeBody), (status = 202, body = ChangeBody),
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn lead(
     State(gateway): State<Gateway>,
     Submission { body, .. }: Submission<LeadDto>,
@@ -200,12 +209,14 @@ pub async fn lead(
 }
 
 /// Before a request looks at anything, this node hears all that was acknowledged anywhere: any node
-/// may be asked, and none shows a copy that is behind.
+/// may be asked, and none shows a copy that is behind. One that was taken out of the cluster does nothing.
 pub async fn read_first(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let looks = path.starts_with(API)
-        && !path.starts_with(CLUSTER)
-        && !(request.method() == Method::POST && PLACING.contains(&path));
+    let is_business = path.starts_with(API) && !path.starts_with(CLUSTER);
+    if is_business && let Err(error) = gateway.consign.ensure_in() {
+        return Problem::from(error).into_response();
+    }
+    let looks = is_business && !(request.method() == Method::POST && PLACING.contains(&path));
     if looks && let Err(error) = gateway.consign.read().await {
         return Problem::from(error).into_response();
     }

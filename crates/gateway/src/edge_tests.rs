@@ -148,9 +148,14 @@ async fn connections_are_kept_and_end_in_order() {
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let options = GatewayOptions::default();
-    let serving = tokio::spawn(crate::server::serve(listener, router(&options), async {
-        let _ = stopped.await;
-    }));
+    let serving = tokio::spawn(crate::server::serve(
+        listener,
+        router(&options),
+        None,
+        async {
+            let _ = stopped.await;
+        },
+    ));
     let mut kept = TcpStream::connect(address).await.expect("connected");
     for _ in 0..2 {
         let answer = sent(&mut kept, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n").await;

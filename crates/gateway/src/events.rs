@@ -31,6 +31,8 @@ use crate::time_text::TimeText;
 
 /// Events that are read at a time for a stream.
 const EVENTS_PER_READ: usize = 200;
+/// How often a stream to which nothing comes looks whether anything can.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a stream that has nothing to say says so.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The header in which a browser sends the last id that it saw.
@@ -258,16 +260,37 @@ impl Reader {
                     self.waiting = page.events.into_iter();
                 }
                 Err(problem) => {
-                    self.ended = true;
-                    let text = serde_json::to_string(&problem).unwrap_or_default();
-                    return Some(Event::default().event("problem").data(text));
+                    return Some(self.end_with(&problem));
                 }
             }
             // Only when there is nothing left to read is there something to wait for.
-            if stands_still && self.commits.changed().await.is_err() {
-                return None;
+            if stands_still && let Err(end) = self.wait().await {
+                return end;
             }
         }
+    }
+
+    /// Waits until there may be something to read; or gives how the stream ends.
+    async fn wait(&mut self) -> Result<(), Option<Event>> {
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, self.commits.changed()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(None),
+                // Where nothing comes any more, the stream ends all the same.
+                Err(_) => {
+                    if let Err(error) = self.gateway.consign.ensure_in() {
+                        return Err(Some(self.end_with(&error.into())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The last event of a stream that cannot go on.
+    fn end_with(&mut self, problem: &Problem) -> Event {
+        self.ended = true;
+        let text = serde_json::to_string(problem).unwrap_or_default();
+        Event::default().event("problem").data(text)
     }
 }
 

@@ -7,10 +7,12 @@
 //! | files | what |
 //! |---|---|
 //! | `openapi`, `server`, `edge`, `limits` | routes, sockets, the layer around every route, bounds |
+//! | `tls` | what becomes of a connection before HTTP is spoken |
 //! | `admin` | the port of operators, and who may use it |
 //! | `submission`, `json_body`, `body_hash`, `call`, `conditional`, `paging` | reading requests |
 //! | `fields`, `money_text`, `time_text` | reading single fields, with every fault named |
 //! | `answer`, `problem`, `service_problem`, `event_text` | writing answers |
+//! | `common_answers` | what the layers answer, for the OpenAPI document |
 //! | `orders`, `batch`, `fulfillment`, … | resources: one file each, or a folder |
 
 mod admin;
@@ -21,6 +23,7 @@ mod body_hash;
 mod call;
 mod carriers;
 mod cluster;
+mod common_answers;
 mod conditional;
 mod definitions;
 mod edge;
@@ -49,6 +52,7 @@ mod service_problem;
 mod stock_lists;
 mod submission;
 mod time_text;
+mod tls;
 mod tracking;
 
 pub use admin::{AdminTokens, admin_router};
@@ -56,3 +60,4 @@ pub use axum::Router;
 pub use gateway::GatewayOptions;
 pub use openapi::{document, router};
 pub use server::serve;
+pub use tls::{Tls, TlsError};

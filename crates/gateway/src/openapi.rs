@@ -18,6 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::admin::elsewhere;
 use crate::cluster;
+use crate::common_answers::with_common_answers;
 use crate::edge::{EdgeLayer, no_route};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
@@ -116,7 +117,7 @@ fn described() -> OpenApiRouter<Gateway> {
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> Document {
-    described().merge(cluster::changes()).into_openapi()
+    with_common_answers(described().merge(cluster::changes()).into_openapi())
 }
 
 /// All of the gateway: every route behind the edge.
@@ -133,6 +134,7 @@ pub fn router(consign: Consign, options: GatewayOptions) -> Router {
         .config(Config::from("/openapi.json").try_it_out_enabled(true))
         .into();
     // Written once: it does not change while the process lives.
+    let document = with_common_answers(document);
     let text = Bytes::from(document.to_json().unwrap_or_default());
     let serve_document = move || async move {
         (
@@ -180,7 +182,10 @@ mod tests {
             ("/readyz", "get"),
             ("/v1/cluster/leaders", "post"),
         ] {
-            assert!(json["paths"][path][method].is_object(), "{method} {path}");
+            let operation = &json["paths"][path][method];
+            assert!(operation.is_object(), "{method} {path}");
+            let unavailable = &operation["responses"]["503"];
+            assert!(unavailable.is_object(), "{method} {path}");
         }
         let token = &json["components"]["securitySchemes"]["admin_token"];
         assert_eq!(

@@ -13,6 +13,7 @@ use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemBody};
 use crate::process::ProcessFigures;
+use crate::service_problem::TAKEN_OUT;
 
 /// How often histograms are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -30,13 +31,19 @@ pub async fn healthz() -> Answered {
     answer::json(StatusCode::OK, &StatusBody { status: "alive" })
 }
 
-/// Whether work may be sent here; 503 says why not, e.g. that the journal's disk failed.
+/// Whether work may be sent here; 503 says why not: `node_taken_out` of the cluster, or `not_serving`, e.g.
+/// as the journal's disk failed.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, body = StatusBody),
     (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn readyz(State(gateway): State<Gateway>) -> Answered {
     match gateway.consign.readiness() {
         Readiness::Ready => answer::json(StatusCode::OK, &StatusBody { status: "ready" }),
+        Readiness::TakenOut { reason } => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TAKEN_OUT,
+            reason,
+        )),
         Readiness::NotReady { reason } | Readiness::Stopped { reason } => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not_serving",

@@ -1,5 +1,5 @@
-//! Serves a router on a listener: HTTP/1.1 with keep-alive, bounded connections, bounded heads,
-//! slow clients cut off, and an orderly end.
+//! Serves a router on a listener: HTTP/1.1 with keep-alive, plain or inside TLS, bounded connections,
+//! bounded heads, slow clients cut off, and an orderly end.
 
 use std::io;
 use std::pin::pin;
@@ -10,13 +10,14 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{CONNECTIONS_MAX, DRAIN_TIMEOUT, HEAD_BYTES_MAX, HEAD_TIMEOUT};
+use crate::tls::Tls;
 
 /// Connections beyond the bound that are told so at once; further ones are closed unanswered.
 const REFUSALS_MAX: usize = 64;
@@ -32,19 +33,21 @@ const REFUSAL: &str = concat!(
     r#""detail":"too many connections are open; connect again later","retry_after_ms":1000}"#,
 );
 
-/// Serves until `shutdown` is done, then lets open requests end, for a bounded time.
+/// Serves, inside TLS if there is any, until `shutdown` is done, then lets open requests end, for a bounded time.
 ///
 /// # Errors
 /// Never for one connection's sake; only when the listener itself is broken.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Tls>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let server = Server {
         permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         router,
+        tls,
         stopping: CancellationToken::new(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),
@@ -71,6 +74,7 @@ struct Server {
     permits: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     router: Router,
+    tls: Option<Tls>,
     stopping: CancellationToken,
     cut: CancellationToken,
     connections: TaskTracker,
@@ -83,15 +87,19 @@ impl Server {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            let connection = attend(
-                stream,
-                self.router.clone(),
-                self.stopping.clone(),
-                self.cut.clone(),
-                permit,
-            );
-            self.connections.spawn(connection);
-        } else if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+            let attending = Attending {
+                router: self.router.clone(),
+                stopping: self.stopping.clone(),
+                cut: self.cut.clone(),
+                _permit: permit,
+            };
+            match self.tls.clone() {
+                None => self.connections.spawn(attending.attend(stream)),
+                Some(tls) => self.connections.spawn(attending.attend_inside(tls, stream)),
+            };
+        } else if self.tls.is_none()
+            && let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned()
+        {
             self.connections.spawn(refuse(stream, permit));
         }
     }
@@ -113,37 +121,54 @@ impl Server {
     }
 }
 
-/// Serves one connection until it ends.
-async fn attend(
-    stream: TcpStream,
+/// What one connection is served with.
+struct Attending {
     router: Router,
     stopping: CancellationToken,
     cut: CancellationToken,
     _permit: OwnedSemaphorePermit,
-) {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .keep_alive(true)
-        .max_buf_size(HEAD_BYTES_MAX);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+}
+
+impl Attending {
+    /// Serves one connection inside TLS.
+    async fn attend_inside(self, tls: Tls, stream: TcpStream) {
+        // Nothing is under way yet that could be let end.
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = self.stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) => self.attend(stream).await,
+            Err(error) => tracing::debug!(%error, "no TLS with who connected"),
+        }
+    }
+
+    /// Serves one connection until it ends.
+    async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .keep_alive(true)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
+        let mut connection = pin!(connection);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
                 }
-                return;
+                () = self.stopping.cancelled(), if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.cut.cancelled() => return,
             }
-            () = stopping.cancelled(), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = cut.cancelled() => return,
         }
     }
 }

@@ -14,6 +14,9 @@ const OUTCOME_RETRY_MS: u64 = 1_000;
 /// How long a client should wait before it tries a node that has stopped serving.
 const STOPPED_RETRY_MS: u64 = 5_000;
 
+/// The code of a node that was taken out of the cluster.
+pub const TAKEN_OUT: &str = "node_taken_out";
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
         let text = error.to_string();
@@ -76,6 +79,12 @@ impl From<ServiceError> for Problem {
                 format!("{reason}; nothing was done, send the request again or to another node"),
             )
             .retry_after(OUTCOME_RETRY_MS),
+            ServiceError::TakenOut { reason } => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TAKEN_OUT,
+                format!("{reason}; nothing was done, send the request to another node"),
+            )
+            .retry_after(STOPPED_RETRY_MS),
             ServiceError::Stopped { reason } => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_serving",
@@ -265,6 +274,13 @@ mod tests {
                 },
                 503,
                 "not_serving",
+            ),
+            (
+                ServiceError::TakenOut {
+                    reason: "it was drained".into(),
+                },
+                503,
+                TAKEN_OUT,
             ),
             (ServiceError::CursorExpired, 410, "cursor_expired"),
             (ServiceError::CursorInvalid, 400, "cursor_invalid"),

@@ -54,6 +54,14 @@ impl Consign {
         self.inner.node.hand_over().await;
     }
 
+    /// Refuses at once what this node cannot do because it was taken out of the cluster, or of a part.
+    ///
+    /// # Errors
+    /// `TakenOut`.
+    pub fn ensure_in(&self) -> Result<(), ServiceError> {
+        Ok(self.inner.node.ensure_in()?)
+    }
+
     fn ensure_cluster(&self) -> Result<(), ServiceError> {
         if self.is_alone() {
             let reason = "this node runs alone: give it the table [cluster]".into();
@@ -68,6 +76,7 @@ impl From<ReplicasError> for ServiceError {
         let reason = error.to_compact_string();
         match error {
             ReplicasError::NoLeader { .. } => ServiceError::Unreachable { reason },
+            ReplicasError::TakenOut { .. } => ServiceError::TakenOut { reason },
             _ => ServiceError::ClusterRefused { reason },
         }
     }

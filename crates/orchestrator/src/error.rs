@@ -96,6 +96,12 @@ pub enum ServiceError {
         /// Why.
         reason: CompactString,
     },
+    /// The node is not in the cluster any more, or not in all of it; nothing was done, and others serve.
+    #[error("{reason}")]
+    TakenOut {
+        /// Of what.
+        reason: CompactString,
+    },
     /// The cursor points before what is kept.
     #[error("the cursor has expired")]
     CursorExpired,

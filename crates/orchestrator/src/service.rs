@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use compact_str::ToCompactString;
 use consign_domain::carrier::Carrier;
 use consign_domain::catalogue::{Catalogue, CatalogueId};
 use consign_domain::entity::Entity;
@@ -35,6 +34,11 @@ pub enum Readiness {
     Ready,
     /// No, and never again: why.
     Stopped {
+        /// For people.
+        reason: String,
+    },
+    /// Not in this cluster, and why: others serve.
+    TakenOut {
         /// For people.
         reason: String,
     },
@@ -178,12 +182,19 @@ impl Consign {
     /// Whether work may be sent here.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        match self.inner.node.health() {
+        let health = self.inner.node.health();
+        if let Err(error) = self.ensure_in()
+            && !matches!(health, Health::Stopped { .. })
+        {
+            let reason = error.to_string();
+            return Readiness::TakenOut { reason };
+        }
+        match health {
+            Health::Stopped { reason } => Readiness::Stopped { reason },
             Health::Serving => match self.inner.node.out_of_touch() {
                 None => Readiness::Ready,
                 Some(reason) => Readiness::NotReady { reason },
             },
-            Health::Stopped { reason } => Readiness::Stopped { reason },
             other => Readiness::NotReady {
                 reason: format!("{other:?}"),
             },
@@ -217,12 +228,9 @@ impl Consign {
     /// Waits until everything that any node has acknowledged before this call can be read here.
     ///
     /// # Errors
-    /// `Unreachable` when a partition has no leader that answers in time.
+    /// `Unreachable` when a partition has no leader that answers in time; `TakenOut` at once.
     pub async fn read(&self) -> Result<(), ServiceError> {
-        let read = self.inner.node.read(READ_WITHIN).await;
-        read.map_err(|error| ServiceError::Unreachable {
-            reason: error.to_compact_string(),
-        })
+        Ok(self.inner.node.read(READ_WITHIN).await?)
     }
 
     /// Changes whenever something was committed.

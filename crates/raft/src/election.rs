@@ -89,6 +89,9 @@ impl<L: Log> Raft<L> {
     }
 
     pub(crate) fn answer_ask(&mut self, from: u64, term: u64, last: Mark) {
+        if self.tell_if_out(from) {
+            return;
+        }
         let granted = term > self.vote.term && last >= self.terms.last() && !self.has_leader();
         // Who is behind hears in which term this node is.
         let term = if granted { term } else { self.vote.term };
@@ -137,7 +140,7 @@ impl<L: Log> Raft<L> {
         membership.is_quorum(count)
     }
 
-    fn tell_other_voters(&mut self, term: u64, body: &Body) {
+    pub(crate) fn tell_other_voters(&mut self, term: u64, body: &Body) {
         let me = self.options.node;
         let voters: Vec<u64> = self.membership().voters.keys().copied().collect();
         for to in voters.into_iter().filter(|to| *to != me) {

@@ -25,6 +25,7 @@ impl<L: Log> Raft<L> {
             self.follow(self.vote.term, Some(from));
         }
         self.heard_at = self.now;
+        self.is_out = false;
         self.be_patient();
         self.round_heard = self.round_heard.max(round);
         self.commit_heard = commit;
@@ -110,6 +111,7 @@ impl<L: Log> Raft<L> {
             self.follow(term, Some(leader));
         }
         self.heard_at = self.now;
+        self.is_out = false;
         self.installing = true;
         true
     }

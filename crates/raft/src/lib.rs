@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`Raft`] | a replica's state, and what moves it |
 //! | `election`, `follow`, `lead` | how one comes to lead; how entries are taken in; how they are given |
+//! | `outside` | how one learns that it is in the group no more |
 //! | `peer` | what a leader knows of another replica |
 //! | [`Terms`] | the shape of a log |
 //! | [`Membership`] | who is in the group |
@@ -27,6 +28,7 @@ mod follow;
 mod lead;
 mod membership;
 mod message;
+mod outside;
 mod peer;
 mod raft;
 mod terms;

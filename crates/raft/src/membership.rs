@@ -32,6 +32,12 @@ impl Membership {
         self.learners.contains_key(&node)
     }
 
+    /// Whether a node is in it.
+    #[must_use]
+    pub fn has(&self, node: u64) -> bool {
+        self.votes(node) || self.listens(node)
+    }
+
     /// Whether so many voters are a majority.
     #[must_use]
     pub fn is_quorum(&self, count: usize) -> bool {

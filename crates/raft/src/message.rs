@@ -116,4 +116,9 @@ pub enum Body {
     },
     /// A leader's: take over from me, now.
     TakeOver,
+    /// The answer to [`Body::MayI`] of a node that is in the group no more.
+    YouAreOut {
+        /// A committed entry as of which that is so.
+        as_of: Mark,
+    },
 }

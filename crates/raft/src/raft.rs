@@ -104,6 +104,8 @@ pub struct Raft<L> {
     pub(crate) reads_ready: Vec<(ReadId, Option<u64>)>,
     /// Set while rows are replaced by a snapshot's: entries are not taken meanwhile.
     pub(crate) installing: bool,
+    /// Others know that this node is in the group no more.
+    pub(crate) is_out: bool,
     /// Why this replica does nothing any more.
     halted: Option<String>,
 }
@@ -137,6 +139,7 @@ impl<L: Log> Raft<L> {
             snapshots_wanted: Vec::new(),
             reads_ready: Vec::new(),
             installing: false,
+            is_out: false,
             halted: None,
         };
         raft.be_patient();
@@ -176,6 +179,8 @@ impl<L: Log> Raft<L> {
             self.tick_leader();
         } else if self.now >= self.deadline && self.may_lead() {
             self.ask_before_campaign();
+        } else if self.now >= self.deadline {
+            self.ask_whether_in();
         }
     }
 
@@ -188,8 +193,8 @@ impl<L: Log> Raft<L> {
         let Message { term, body } = message;
         if term > self.vote.term {
             match &body {
-                // The term is not theirs yet.
-                Body::MayI { .. } | Body::YouMay { granted: true } => {}
+                // The term is not theirs yet, or of a group that this node is not in.
+                Body::MayI { .. } | Body::YouMay { granted: true } | Body::YouAreOut { .. } => {}
                 // While a leader is heard, nobody is helped to depose it.
                 Body::Elect { handed_over, .. } if !handed_over && self.has_leader() => return,
                 Body::Append { .. } => self.follow(term, Some(from)),
@@ -209,6 +214,7 @@ impl<L: Log> Raft<L> {
             Body::MayI { last } => self.answer_ask(from, term, last),
             Body::Elect { last, .. } => self.answer_candidate(from, term, last),
             Body::YouMay { granted } if term == self.vote.term + 1 => self.count_ask(from, granted),
+            Body::YouAreOut { as_of } => self.hear_out(as_of),
             _ if term < self.vote.term => {}
             Body::Voted { granted } => self.count_vote(from, granted),
             Body::TakeOver if self.leader == Some(from) => {
@@ -360,15 +366,6 @@ impl<L: Log> Raft<L> {
     #[must_use]
     pub fn membership_at(&self) -> Option<u64> {
         self.memberships.last().map(|(index, _)| *index)
-    }
-
-    /// Whether this node may be elected: it votes, or it did and that it is out is not known to be
-    /// committed. Until then it may have what the others cannot do without (§4.2.2).
-    pub(crate) fn may_lead(&self) -> bool {
-        let is_known = |(index, _): &(u64, Membership)| *index <= self.committed;
-        let known = self.memberships.iter().rposition(is_known).unwrap_or(0);
-        let votes = |(_, membership): &(u64, Membership)| membership.votes(self.options.node);
-        self.memberships.iter().skip(known).any(votes)
     }
 
     /// Whether this node is the only one that votes.

@@ -8,6 +8,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`Node`], [`NodeBuilder`] | one node: stores, hosts, recovery, checkpoints |
+//! | `shape`, `leadership`, `remote` | a node among the others: who is in, who leads, entities elsewhere |
 //! | [`Host`] | all entities of one kind: ask, tell, read, history |
 //! | [`Behaviour`] | what a kind does beyond deciding |
 //! | `actor`, `batch`, `mailbox` | the actor's loop, its decisions, its mails |
@@ -40,6 +41,7 @@ mod recovery;
 mod remote;
 mod replica_rows;
 mod rows;
+mod shape;
 mod shard;
 mod shared;
 mod store;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{GroupStatus, PartitionId, Replicas, ReplicasError, Threads, WireError};
+use consign_journal::{PartitionId, Threads, WireError};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -328,81 +328,6 @@ impl Node {
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.0.is_alone()
-    }
-
-    /// Why this node cannot read what others acknowledge; none when it can.
-    #[must_use]
-    pub fn out_of_touch(&self) -> Option<String> {
-        self.0.out_of_touch.lock().clone()
-    }
-
-    /// Whether this node leads a partition: its entities live here.
-    #[must_use]
-    pub fn leads(&self, partition: PartitionId) -> bool {
-        self.0.leads(partition)
-    }
-
-    /// Waits until everything that was acknowledged by any node before this call can be read here.
-    ///
-    /// # Errors
-    /// When a partition has no leader that answers in time.
-    pub async fn read(&self, within: Duration) -> Result<(), ReplicasError> {
-        self.log()?.read(within).await
-    }
-
-    /// Gives all that this node leads to other nodes; their entities move there.
-    pub async fn hand_over(&self) {
-        if let Some(stores) = self.0.stores().filter(|_| !self.is_alone()) {
-            stores.log.hand_over().await;
-        }
-    }
-
-    /// Takes a node into the cluster, or goes on doing so; gives the partitions that are left.
-    ///
-    /// # Errors
-    /// When a partition's leader refuses.
-    pub async fn join(
-        &self,
-        node: u64,
-        address: &str,
-        within: Duration,
-    ) -> Result<usize, ReplicasError> {
-        self.log()?.join(node, address, within).await
-    }
-
-    /// Takes a node out of the cluster, or goes on doing so; gives the partitions that are left.
-    ///
-    /// # Errors
-    /// When a partition's leader refuses.
-    pub async fn leave(&self, node: u64, within: Duration) -> Result<usize, ReplicasError> {
-        self.log()?.leave(node, within).await
-    }
-
-    /// Has a node lead a partition; says whether it does.
-    ///
-    /// # Errors
-    /// When it cannot.
-    pub async fn transfer(
-        &self,
-        partition: PartitionId,
-        to: u64,
-        within: Duration,
-    ) -> Result<bool, ReplicasError> {
-        self.log()?.transfer(partition, to, within).await
-    }
-
-    fn log(&self) -> Result<Arc<Replicas>, ReplicasError> {
-        let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
-        Ok(Arc::clone(&stores.log))
-    }
-
-    /// This node's number, and how all partitions stand.
-    #[must_use]
-    pub fn replicas(&self) -> (u64, Vec<GroupStatus>) {
-        let stores = self.0.stores();
-        stores.map_or((0, Vec::new()), |stores| {
-            (stores.log.node(), stores.log.status())
-        })
     }
 
     /// Partitions.

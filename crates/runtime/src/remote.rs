@@ -31,6 +31,8 @@ use crate::types::{AskError, Asked, Call, CommandKey, EntityRef, Peer};
 
 /// How long until a question is put again whose entity has moved.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(30);
+/// How often who waits for a record looks whether its node was taken out.
+const OUT_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often what concerns an entity is passed on by nodes that do not have it.
 const PASSED_ON_MAX: u8 = 2;
 /// How much longer than its asker an answer may take on its way.
@@ -180,6 +182,8 @@ impl<E: Entity> Host<E> {
                 }
             };
             match tried {
+                // Its records do not come here any more.
+                Err(AskError::Moved) if node.is_out_of(partition) => return Err(taken_out()),
                 Err(AskError::Moved) => {}
                 other => return other,
             }
@@ -220,8 +224,7 @@ impl<E: Entity> Host<E> {
         let answered = answer?;
         let id: E::Id = answered.id.parse().map_err(|_| strange())?;
         let partition = self.0.partition(&EntityRef::of::<E>(&id));
-        let here = node.applied_here(partition, answered.index);
-        if tokio::time::timeout(within, here).await.is_err() {
+        if !node.applied_here(partition, answered.index, within).await {
             return Err(AskError::Moved);
         }
         let state = self.0.load_or_empty(&id);
@@ -264,6 +267,12 @@ fn strange<R: std::error::Error>() -> AskError<R> {
 fn moved<R: std::error::Error>() -> AskError<R> {
     AskError::Unavailable {
         reason: "nobody who leads its partition answered in time".into(),
+    }
+}
+
+fn taken_out<R: std::error::Error>() -> AskError<R> {
+    AskError::Unavailable {
+        reason: "this node has been taken out of the cluster; ask another".into(),
     }
 }
 
@@ -374,10 +383,19 @@ impl<E: Entity> Host<E> {
 }
 
 impl crate::shared::NodeInner {
-    /// Waits until a record is applied here.
-    async fn applied_here(&self, PartitionId(partition): PartitionId, index: u64) {
-        let at = usize::from(partition);
+    /// Waits until a record is applied here; it may not come in time, or not any more.
+    async fn applied_here(&self, partition: PartitionId, index: u64, within: Duration) -> bool {
+        let at = usize::from(partition.0);
         let now = || self.applied[at].load(Ordering::SeqCst);
-        self.waiters[at].until(index, now).await;
+        let out = async {
+            while !self.is_out_of(partition) {
+                tokio::time::sleep(OUT_LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            reached = tokio::time::timeout(within, self.waiters[at].until(index, now)) => reached.is_ok(),
+            () = out => false,
+        }
     }
 }

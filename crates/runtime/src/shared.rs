@@ -194,6 +194,12 @@ impl NodeInner {
         leader.or_else(|| stores.log.members(partition).into_iter().find(goes))
     }
 
+    /// Whether this node was taken out of a partition.
+    pub(crate) fn is_out_of(&self, partition: PartitionId) -> bool {
+        let stores = self.stores();
+        stores.is_some_and(|stores| stores.log.is_out_of(partition))
+    }
+
     /// Under whom records of a partition may be written here.
     pub(crate) fn lead(&self, partition: PartitionId) -> Option<LeaderId> {
         self.stores()?.log.lead(partition)

@@ -14,7 +14,10 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::tls::Authority;
 
 /// How long a request may take in all.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,11 +27,13 @@ const BUSY_RETRIES_MAX: u32 = 600;
 /// Why a request got no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The target is no `http://host:port`.
-    #[error("{target} is not of the form http://host:port")]
+    /// The target is no `http://host:port`, or `https://` where that is wanted.
+    #[error("{target} is not of the form {expected}")]
     Target {
         /// What was given.
         target: String,
+        /// What is wanted.
+        expected: &'static str,
     },
     /// The connection failed.
     #[error("no answer from {target}: {reason}")]
@@ -96,7 +101,10 @@ impl Answer {
 /// A target and idle connections to it. Requests may be made side by side.
 #[derive(Debug)]
 pub struct Client {
+    host: String,
     authority: String,
+    /// Who vouches for a target that speaks TLS.
+    trusted: Option<Authority>,
     authorization: Option<HeaderValue>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
@@ -107,17 +115,36 @@ impl Client {
     /// # Errors
     /// When the target is not of that form.
     pub fn new(target: &str) -> Result<Client, ClientError> {
+        Client::of(target, None)
+    }
+
+    /// A client of `https://host:port`, whose certificate must be of an authority.
+    ///
+    /// # Errors
+    /// When the target is not of that form.
+    pub fn secure(target: &str, trusted: Authority) -> Result<Client, ClientError> {
+        Client::of(target, Some(trusted))
+    }
+
+    fn of(target: &str, trusted: Option<Authority>) -> Result<Client, ClientError> {
+        let (scheme, port, expected) = match &trusted {
+            None => ("http", 80, "http://host:port"),
+            Some(_) => ("https", 443, "https://host:port"),
+        };
         let wrong = || ClientError::Target {
             target: target.to_owned(),
+            expected,
         };
         let uri: Uri = target.parse().map_err(|_| wrong())?;
-        if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
+        if uri.scheme_str() != Some(scheme) || !matches!(uri.path(), "" | "/") {
             return Err(wrong());
         }
         let host = uri.host().ok_or_else(wrong)?;
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(port));
         Ok(Client {
+            host: host.to_owned(),
             authority,
+            trusted,
             authorization: None,
             idle: Mutex::new(Vec::new()),
         })
@@ -155,6 +182,20 @@ impl Client {
         stream
             .set_nodelay(true)
             .map_err(|error| self.failed(&error))?;
+        match &self.trusted {
+            None => self.agree(stream).await,
+            Some(trusted) => {
+                let secured = trusted.secure(&self.host, stream).await;
+                self.agree(secured.map_err(|error| self.failed(&error))?)
+                    .await
+            }
+        }
+    }
+
+    async fn agree(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, ClientError> {
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.failed(&error))?;

@@ -5,6 +5,8 @@ pub mod demo;
 pub mod http;
 pub mod import;
 pub mod simulate;
+pub mod tls;
 pub mod verify;
 
 pub use http::{Client, ClientError};
+pub use tls::{Authority, AuthorityError};

@@ -18,17 +18,26 @@ use crate::exit::Failure;
 /// the authority and a node's own two files belong on that node; keep `authority.key` elsewhere, as
 /// whoever has it can make nodes. A production cluster may bring certificates of its own, if each
 /// names its node as `node-N.consign`.
+///
+/// With `--admin HOST`, a certificate for the admin port of that host, too: `admin-HOST.pem` and
+/// `admin-HOST.key`, for `admin.certificate` and `admin.key`. Those who trust `authority.pem` trust it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   consign certs ./certs --nodes 3
-  consign certs ./certs --nodes 5      two more nodes; the first three keep theirs")]
+  consign certs ./certs --nodes 5      two more nodes; the first three keep theirs
+  consign certs ./certs --admin 10.0.0.1 --admin node-2.example.com")]
 pub(crate) struct Certs {
     /// Where to; made when it is not there.
     dir: PathBuf,
     /// For nodes 1 to N.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     nodes: u64,
+    /// For the admin port of this host, by the name or IP address that operators use; may be repeated.
+    ///
+    /// Each is good for localhost, 127.0.0.1 and ::1, too, for those who come through ssh.
+    #[arg(long, value_name = "HOST", value_parser = certs::host)]
+    admin: Vec<String>,
     /// Print what was made as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +53,11 @@ impl Certs {
         for node in (1..=self.nodes).map(NodeId) {
             let name = node.to_string();
             let (_, is_new) = kept_or_made(&self.dir, &name, || certs::node(&authority, node))?;
+            made.extend(is_new.then_some(name));
+        }
+        for host in &self.admin {
+            let name = format!("admin-{host}");
+            let (_, is_new) = kept_or_made(&self.dir, &name, || certs::admin(&authority, host))?;
             made.extend(is_new.then_some(name));
         }
         if self.json {

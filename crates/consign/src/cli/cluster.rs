@@ -1,10 +1,11 @@
 //! `consign cluster`: how a cluster stands, and its shape.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use consign_simulator::Client;
+use anyhow::Context as _;
 use consign_simulator::http::Answer;
+use consign_simulator::{Authority, Client};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -32,10 +33,11 @@ Examples:
   consign cluster --target http://127.0.0.1:8080 drain 2
   consign cluster --target http://127.0.0.1:8080 transfer-leader 0 3
   consign cluster --target http://127.0.0.1:9180 --token-file admin.token drain 2
+  consign cluster --target https://node-1:9180 --authority authority.pem --token-file admin.token status
 
   ssh -N -L 9180:127.0.0.1:9180 node-1 &     the admin port of another machine, as a local one")]
 pub(crate) struct Cluster {
-    /// A node: http://host:port.
+    /// A node: http://host:port, or https://host:port with --authority.
     #[arg(
         long,
         value_name = "URL",
@@ -51,6 +53,11 @@ pub(crate) struct Cluster {
         env = "CONSIGN_ADMIN_TOKEN_FILE"
     )]
     token_file: Option<PathBuf>,
+    /// Whom the certificate of an https target must come from: a PEM file with one certificate or more.
+    ///
+    /// `authority.pem` of `consign certs`, or the system's own, e.g. /etc/ssl/certs/ca-certificates.crt.
+    #[arg(long, value_name = "FILE", global = true)]
+    authority: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -126,7 +133,22 @@ impl Cluster {
 
     /// A client of the target that shows the token, if there is one.
     fn client(&self) -> Result<Client, Failure> {
-        let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
+        let is_secure = self.target.starts_with("https://");
+        let client = match &self.authority {
+            Some(_) if !is_secure => {
+                return Err(usage(
+                    "--authority is for an https:// target: over http:// nobody vouches for whom the token is shown to",
+                ));
+            }
+            None if is_secure => {
+                return Err(usage(
+                    "an https:// target wants --authority FILE: the PEM certificate of whoever has signed the admin port's, e.g. authority.pem of `consign certs`",
+                ));
+            }
+            Some(path) => Client::secure(&self.target, authority(path)?),
+            None => Client::new(&self.target),
+        };
+        let client = client.map_err(anyhow::Error::from)?;
         let Some(path) = &self.token_file else {
             return Ok(client);
         };
@@ -161,12 +183,12 @@ impl Cluster {
                 "{status}: {target} is an admin port and wants a token; name its file with --token-file FILE or CONSIGN_ADMIN_TOKEN_FILE"
             ),
             ("admin_token_unknown", Some(file)) => anyhow::anyhow!(
-                "{status}: {target} does not know the first token of {file}; it must be in that node's admin.token_file, which is read when the node starts"
+                "{status}: {target} does not know the first token of {file}; it must be in that node's admin.token_file, which is read again each second"
             ),
             ("admin_port_only", _) => {
                 let port = &said["admin_port"];
                 anyhow::anyhow!(
-                    "{status}: {target} is for clients; the cluster is changed at that node's admin port, {port}: --target http://127.0.0.1:{port} --token-file FILE, on its machine or through `ssh -L {port}:127.0.0.1:{port}`"
+                    "{status}: {target} is for clients; the cluster is changed at that node's admin port, {port}: --target http://127.0.0.1:{port} --token-file FILE, on its machine or through `ssh -L {port}:127.0.0.1:{port}`; https:// and --authority FILE if it has a certificate"
                 )
             }
             _ => {
@@ -218,12 +240,32 @@ impl Cluster {
     }
 }
 
+fn usage(what: &'static str) -> Failure {
+    Failure::Usage(anyhow::anyhow!(what))
+}
+
+fn authority(path: &Path) -> Result<Authority, Failure> {
+    let read = std::fs::read_to_string(path).map_err(anyhow::Error::from);
+    let authority = read.and_then(|text| Ok(Authority::from_pem(&text)?));
+    let named = authority.with_context(|| format!("--authority {}", path.display()));
+    named.map_err(Failure::Usage)
+}
+
 fn numbers(list: &Value) -> Vec<u64> {
     let list = list.as_array().into_iter().flatten();
     list.filter_map(Value::as_u64).collect()
 }
 
 fn print_status(status: &Value) {
+    if status["taken_out"] == true {
+        let partitions = status["partitions"].as_array().into_iter().flatten();
+        let count = partitions.clone().count();
+        let out = partitions.filter(|it| it["taken_out"] == true).count();
+        println!(
+            "node {} has been taken out of the cluster ({out} of {count} partitions) and refuses clients; this is what it saw last:\n",
+            status["node"]
+        );
+    }
     let mut leads: BTreeMap<u64, usize> = BTreeMap::new();
     println!("partition  leader  term  voters        entries  applied here");
     for partition in status["partitions"].as_array().into_iter().flatten() {

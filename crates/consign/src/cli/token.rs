@@ -12,8 +12,9 @@ use crate::token_file;
 ///
 /// The file is what `admin.token_file` of a node names, and `--token-file` of `consign cluster`. It has
 /// mode 0600; one that is there is never written over. To replace a token, put a new one on the first
-/// line of the file, above the old one: nodes take both once they are restarted, clients present the
-/// first. Then take the old one out and restart the nodes again, one after another.
+/// line of the file, above the old one: a node reads it again within a second or two and takes both, clients
+/// present the first. Then take the old one out. A file that a node cannot use changes nothing there, and
+/// its log says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,13 +2,14 @@
 //!
 //! In: the table as it was read, and the file of tokens that it names. Out: the address and the
 //! tokens of the admin port, or an error that says what was given and what is expected. The file is
-//! read when a node starts and not before: other commands need no tokens.
+//! read when a node starts and not before: other commands need no tokens. From then on it is followed
+//! ([`crate::token_watch`]).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use consign_gateway::AdminTokens;
+use consign_gateway::{AdminTokens, Tls};
 use serde::{Deserialize, Serialize};
 
 use crate::token_file;
@@ -20,6 +21,8 @@ pub(crate) struct AdminSettings {
     /// Empty when there is none.
     pub(crate) listen: String,
     pub(crate) token_file: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
     pub(crate) allow_plaintext: bool,
 }
 
@@ -27,7 +30,10 @@ pub(crate) struct AdminSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct AdminPort {
     pub(crate) listen: SocketAddr,
+    pub(crate) token_file: PathBuf,
     pub(crate) tokens: AdminTokens,
+    /// Without it, plain HTTP is spoken.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl AdminSettings {
@@ -56,19 +62,49 @@ impl AdminSettings {
                 "admin.listen is set and admin.token_file is not, so nobody could use the admin port: `consign token --out FILE` makes such a file"
             );
         }
-        if !address.ip().to_canonical().is_loopback() && !self.allow_plaintext {
+        let has_tls = self.has_tls()?;
+        if !address.ip().to_canonical().is_loopback() && !has_tls && !self.allow_plaintext {
             bail!(
-                "admin.listen is {address}, which other machines can reach, and the admin port speaks no TLS: whoever listens on the way would read the token; listen on 127.0.0.1 and come through ssh or a proxy with TLS, or set admin.allow_plaintext = true if nobody else is on that network"
+                "admin.listen is {address}, which other machines can reach, and without admin.certificate and admin.key the admin port speaks no TLS: whoever listens on the way would read the token; set both (`consign certs DIR --admin HOST` makes such files), listen on 127.0.0.1 and come through ssh, or set admin.allow_plaintext = true if nobody else is on that network"
             );
         }
         Ok(Some(address))
     }
 
+    /// Whether there is to be TLS. Half of what it takes is a mistake.
+    fn has_tls(&self) -> anyhow::Result<bool> {
+        let given = |path: &PathBuf| !path.as_os_str().is_empty();
+        match (given(&self.certificate), given(&self.key)) {
+            (true, true) => Ok(true),
+            (false, false) => Ok(false),
+            (true, false) => bail!("admin.certificate is set and admin.key is not: TLS takes both"),
+            (false, true) => bail!("admin.key is set and admin.certificate is not: TLS takes both"),
+        }
+    }
+
+    /// Reads what TLS takes; nothing when there is to be none.
+    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        if !self.has_tls()? {
+            return Ok(None);
+        }
+        let read = |path: &PathBuf, setting: &'static str| {
+            let text = std::fs::read_to_string(path);
+            text.with_context(|| format!("{setting}: cannot read {}", path.display()))
+        };
+        let certificate = read(&self.certificate, "admin.certificate")?;
+        let key = read(&self.key, "admin.key")?;
+        let tls = Tls::from_pem(&certificate, &key).with_context(|| {
+            let (certificate, key) = (self.certificate.display(), self.key.display());
+            format!("admin.certificate ({certificate}) and admin.key ({key}) do not serve")
+        })?;
+        Ok(Some(tls))
+    }
+
     /// Reads the tokens; nothing when there is to be no admin port.
     ///
     /// # Errors
-    /// When the file of tokens cannot be read, is not private, or holds none that serve; and as for
-    /// [`AdminSettings::check`].
+    /// When the file of tokens cannot be read, is not private, or holds none that serve; when what TLS
+    /// takes cannot be read; and as for [`AdminSettings::check`].
     pub(crate) fn port(&self) -> anyhow::Result<Option<AdminPort>> {
         let Some(listen) = self.address()? else {
             return Ok(None);
@@ -76,7 +112,9 @@ impl AdminSettings {
         let tokens = token_file::read(&self.token_file).context("admin.token_file")?;
         Ok(Some(AdminPort {
             listen,
+            token_file: self.token_file.clone(),
             tokens: AdminTokens::new(tokens.iter().map(String::as_str)),
+            tls: self.tls()?,
         }))
     }
 }
@@ -89,7 +127,7 @@ mod tests {
         AdminSettings {
             listen: listen.to_owned(),
             token_file: PathBuf::from("token"),
-            allow_plaintext: false,
+            ..AdminSettings::default()
         }
     }
 
@@ -151,7 +189,23 @@ mod tests {
                 ..at(open)
             };
             meant.check().expect("it is meant");
+            let inside_tls = AdminSettings {
+                certificate: PathBuf::from("admin.pem"),
+                key: PathBuf::from("admin.key"),
+                ..at(open)
+            };
+            inside_tls.check().expect("nobody reads on the way");
         }
+        let without_key = AdminSettings {
+            certificate: PathBuf::from("admin.pem"),
+            ..at("127.0.0.1:9180")
+        };
+        refused(&without_key, &["admin.key is not"]);
+        let without_certificate = AdminSettings {
+            key: PathBuf::from("admin.key"),
+            ..at("127.0.0.1:9180")
+        };
+        refused(&without_certificate, &["admin.certificate is not"]);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub(crate) struct Group {
     pub(super) wire: Arc<dyn ReplicaWire>,
     core: Mutex<Core>,
     began: Instant,
+    /// Others know that this node was taken out.
+    pub(super) is_out: AtomicBool,
     /// Set while the lead is being moved: nothing more is decided here.
     pub(super) sealed: AtomicBool,
     /// Who may append here: this node, once its own first entry in its term is applied.
@@ -122,6 +124,7 @@ impl Group {
                 wire,
                 core: Mutex::new(core),
                 began: Instant::now(),
+                is_out: AtomicBool::new(false),
                 sealed: AtomicBool::new(false),
                 lead: Mutex::default(),
                 lead_changed: Notify::new(),
@@ -262,6 +265,7 @@ impl Group {
                 break;
             }
         }
+        self.mind_out(&core.raft);
         self.mind_lead(&mut core);
     }
 

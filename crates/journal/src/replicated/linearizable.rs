@@ -19,7 +19,7 @@ impl Replicas {
     /// Waits until everything that was acknowledged by anybody before this call is applied here.
     ///
     /// # Errors
-    /// When a partition has no leader that answers in time.
+    /// When a partition has no leader that answers in time; at once when this node was taken out of one.
     pub async fn read(&self, within: Duration) -> Result<(), ReplicasError> {
         if self.is_alone() {
             return Ok(());
@@ -27,6 +27,7 @@ impl Replicas {
         let deadline = tokio::time::Instant::now() + within;
         let mut left: Vec<u16> = (0..self.journal.partitions()).collect();
         loop {
+            self.ensure_in()?;
             let tried = tokio::time::timeout_at(deadline, self.read_once(&mut left)).await;
             let why = match tried {
                 Ok(Ok(())) => return Ok(()),
@@ -71,8 +72,13 @@ impl Replicas {
     ) -> Result<(), String> {
         let group = self.group(partition).ok_or("there is no such partition")?;
         let mut applied = group.applied_entry.subscribe();
-        let reached = applied.wait_for(|applied| *applied >= entry).await;
-        reached.map(drop).map_err(|_| "the node closes".to_owned())
+        let is_known = |applied: &u64| *applied >= entry || group.is_out();
+        let reached = applied.wait_for(is_known).await;
+        match reached.map(|applied| *applied >= entry) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("this node has been taken out of it".to_owned()),
+            Err(_) => Err("the node closes".to_owned()),
+        }
     }
 
     /// Of all that a node leads, up to where one must have read: one round for all who ask.

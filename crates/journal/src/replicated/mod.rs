@@ -23,6 +23,7 @@ mod machine;
 pub(crate) mod messages;
 mod moves;
 mod options;
+mod outside;
 mod positions;
 mod purge;
 mod reads;

@@ -167,6 +167,11 @@ impl Replicas {
                         Ok(_) | Err(_) => Ok(false),
                     }
                 }
+                // It hears nothing any more, and so it is done; or others must be asked.
+                None if self.is_out_of(PartitionId(partition)) => match change {
+                    Change::Leave(node) if *node == self.node() => Ok(true),
+                    _ => return self.ensure_in().map(|()| false),
+                },
                 None => Ok(false),
             };
             if step.map_err(ReplicasError::Refused)? {

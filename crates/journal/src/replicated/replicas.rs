@@ -68,9 +68,26 @@ pub enum ReplicasError {
         /// Why.
         why: String,
     },
+    /// This node lacks partitions.
+    #[error("{}", taken_out(.partitions, .of))]
+    TakenOut {
+        /// So many.
+        partitions: usize,
+        /// Of so many.
+        of: usize,
+    },
     /// They are not running.
     #[error("the replicas are not running")]
     NotRunning,
+}
+
+fn taken_out(partitions: &usize, of: &usize) -> String {
+    match of - partitions {
+        0 => "this node has been taken out of the cluster".to_owned(),
+        _ => {
+            format!("this node has been taken out of {partitions} of the cluster's {of} partitions")
+        }
+    }
 }
 
 /// How often groups hear what time it is.

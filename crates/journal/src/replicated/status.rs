@@ -18,6 +18,8 @@ pub struct GroupStatus {
     pub leader: Option<u64>,
     /// Counts elections.
     pub term: u64,
+    /// Whether this node was taken out of the group; the rest is what it saw last.
+    pub taken_out: bool,
     /// Who votes.
     pub voters: Vec<u64>,
     /// Who only listens.
@@ -59,6 +61,7 @@ impl Replicas {
                     partition: group.partition.0,
                     leader: raft.leader(),
                     term: raft.vote().term,
+                    taken_out: raft.is_out(),
                     voters: membership.voters.keys().copied().collect(),
                     learners: membership.learners.keys().copied().collect(),
                     members: nodes.map(|(node, at)| (node, at.to_owned())).collect(),

@@ -133,8 +133,16 @@ impl World {
             self.laws
                 .check("same", pair[0].1 == pair[1].1, || format!("{pair:?}"));
         }
+        let raft = self.node(id).raft.as_ref();
+        let is_out = raft.is_some_and(consign_raft::Raft::is_out);
         for (to, message) in messages {
             self.look_at_promise(id, to, &message);
+            let campaigns = matches!(message.body, Body::MayI { .. } | Body::Elect { .. });
+            self.laws.check("quiet", !(is_out && campaigns), || {
+                format!("node {id} is out and sends {to} {message:?}")
+            });
+            let tells_out = matches!(message.body, Body::YouAreOut { .. });
+            self.count("told that they are out", u64::from(tells_out));
             self.send(id, to, message);
         }
     }

@@ -13,7 +13,8 @@
 //! | reads | a read's place is behind all that anybody knew committed when it was asked for |
 //! | acknowledged | what was acknowledged is committed, at that place |
 //! | applied | only what is durable and committed is applied, and nothing while rows are replaced |
-//! | alive | without faults a leader is found, a proposal commits, all members have all; it stays so |
+//! | quiet | a node that is out of the group asks for no votes |
+//! | alive | without faults a leader is found, a proposal commits, all members have all, who was taken out knows it; it stays so |
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use consign_raft::Raft;
+use consign_raft::{Membership, Raft};
 
 use crate::disk::Disk;
 use crate::event::{Due, Event};
@@ -293,6 +293,21 @@ impl World {
         };
         let members_have_all = raft.membership().nodes().all(|(id, _)| has_all(id));
         let well = self.fresh && members_have_all && raft.committed() == all;
-        well.then_some((leader.id, raft.vote().term))
+        // A snapshot that comes late puts a node in for a while, so later on only members count.
+        let is_settled = self.well.is_some();
+        let knows = |node: &Node| knows(node, raft.membership(), is_settled);
+        (well && self.nodes.iter().all(knows)).then_some((leader.id, raft.vote().term))
+    }
+}
+
+/// Whether a node that is in the group does not take itself for one that is out, and the other way round
+/// if it ever was in and knows anybody who still is.
+fn knows(node: &Node, membership: &Membership, only_members: bool) -> bool {
+    let Some(raft) = &node.raft else { return true };
+    let mut known = raft.membership().voters.keys();
+    let knows_members = known.any(|id| *id != node.id && membership.has(*id));
+    match membership.has(node.id) {
+        true => !raft.is_out(),
+        false => only_members || raft.is_out() || !knows_members,
     }
 }
