@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -129,6 +131,14 @@ struct Attending {
     _permit: OwnedSemaphorePermit,
 }
 
+/// What a connection is told while it is served.
+enum Told {
+    /// End with the request under way.
+    Stop,
+    /// End now.
+    Cut,
+}
+
 impl Attending {
     /// Serves one connection inside TLS.
     async fn attend_inside(self, tls: Tls, stream: TcpStream) {
@@ -154,20 +164,23 @@ impl Attending {
         let connection =
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
         let mut connection = pin!(connection);
-        let mut told = false;
+        // Looked at only when one of them calls: a token that is asked takes a lock of all connections.
+        let stopping = self.stopping.cancelled_owned().map(|()| Told::Stop);
+        let cut = self.cut.cancelled_owned().map(|()| Told::Cut);
+        let mut told = FuturesUnordered::from_iter([stopping.left_future(), cut.right_future()]);
         loop {
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended early");
                     }
                     return;
                 }
-                () = self.stopping.cancelled(), if !told => {
-                    told = true;
-                    connection.as_mut().graceful_shutdown();
+                Some(told) = told.next() => match told {
+                    Told::Stop => connection.as_mut().graceful_shutdown(),
+                    Told::Cut => return,
                 }
-                () = self.cut.cancelled() => return,
             }
         }
     }

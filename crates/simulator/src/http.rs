@@ -20,9 +20,12 @@ use tokio::net::TcpStream;
 use crate::tls::Authority;
 
 /// How long a request may take in all.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a busy server is asked again before the caller hears of it.
 const BUSY_RETRIES_MAX: u32 = 600;
+
+/// What requests travel on.
+pub(crate) type Stream = TcpStream;
 
 /// Why a request got no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -164,11 +167,46 @@ impl Client {
         self
     }
 
-    fn failed(&self, reason: &dyn std::fmt::Display) -> ClientError {
+    pub(crate) fn failed(&self, reason: &dyn std::fmt::Display) -> ClientError {
         ClientError::Connection {
             target: self.authority.clone(),
             reason: reason.to_string(),
         }
+    }
+
+    /// A new connection, for whoever writes requests by hand.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub(crate) async fn open(&self) -> Result<Stream, ClientError> {
+        let stream = TcpStream::connect(&self.authority)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| self.failed(&error))?;
+        Ok(stream)
+    }
+
+    /// The head of a POST, written by hand.
+    pub(crate) fn write_head(
+        &self,
+        into: &mut Vec<u8>,
+        path: &str,
+        headers: &[(&str, &str)],
+        body_bytes: usize,
+    ) {
+        let mut push = |parts: &[&[u8]]| parts.iter().for_each(|part| into.extend_from_slice(part));
+        push(&[b"POST ", path.as_bytes(), b" HTTP/1.1\r\nhost: "]);
+        push(&[self.authority.as_bytes(), b"\r\n"]);
+        if let Some(authorization) = &self.authorization {
+            push(&[b"authorization: ", authorization.as_bytes(), b"\r\n"]);
+        }
+        for (name, value) in headers {
+            push(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        push(&[b"content-length: ", body_bytes.to_string().as_bytes()]);
+        push(&[b"\r\n\r\n"]);
     }
 
     /// A new connection.
@@ -176,12 +214,7 @@ impl Client {
     /// # Errors
     /// When nobody listens.
     pub async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| self.failed(&error))?;
+        let stream = self.open().await?;
         match &self.trusted {
             None => self.agree(stream).await,
             Some(trusted) => {

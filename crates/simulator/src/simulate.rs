@@ -3,8 +3,12 @@
 //! In: a target and how hard to drive it. Out: rates, latencies, the server's CPU time per order,
 //! and `oversold_units`, computed from the answers that this client got and the inventory it reads.
 
+mod answer;
+mod connection;
 mod drive;
+mod response;
 mod seed;
+mod tally;
 mod workload;
 
 use std::time::Duration;
@@ -12,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::http::{Client, ClientError};
-use drive::Tally;
+use tally::Tally;
 use workload::Workload;
 
 /// How orders are sent.

@@ -151,7 +151,10 @@ impl Simulate {
         let running = simulate::simulate(&options, |stage, done, total| {
             progress.tell(stage, done, total);
         });
-        let report = node_options::runtime(0)?.block_on(running)?;
+        // Half of the cores at most: the server may share them, and one thread with all connections
+        // sleeps and wakes less than two with half of them.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let report = node_options::runtime((cores / 2).max(1))?.block_on(running)?;
         progress.end();
         if self.json {
             println!("{}", serde_json::to_string(&report)?);

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::drive::Tally;
+use super::tally::Tally;
 use super::workload::{FROM, TO, Workload};
 use crate::http::{Client, ClientError, encoded};
 

@@ -27,15 +27,6 @@ pub(super) struct Workload {
     zipf: Zipf,
 }
 
-/// One order.
-#[derive(Debug)]
-pub(super) struct GeneratedOrder {
-    /// Its idempotency key.
-    pub(super) key: String,
-    /// Its JSON.
-    pub(super) body: String,
-}
-
 impl Workload {
     pub(super) fn new(options: &SimulateOptions) -> Workload {
         let (skus, locations) = if options.hot_sku {
@@ -78,47 +69,86 @@ impl Workload {
         format!("{}-{what}", self.shop)
     }
 
-    /// The `nth` order of this run; the same for the same seed.
-    pub(super) fn order(&self, nth: u64) -> GeneratedOrder {
+    /// Writes the idempotency key of the `nth` order.
+    pub(super) fn write_key(&self, nth: u64, into: &mut String) {
+        into.push_str(&self.run);
+        into.push_str("-o");
+        push_number(into, nth);
+    }
+
+    /// Writes the `nth` order of this run, all of its JSON but the opening brace; it is the same for
+    /// the same seed.
+    pub(super) fn write_order(&self, nth: u64, into: &mut String) {
         let mut random =
             SmallRng::seed_from_u64(self.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let along = random.random::<f64>();
         let latitude = FROM.0 + along * (TO.0 - FROM.0);
         let longitude = FROM.1 + along * (TO.1 - FROM.1);
         let customer = random.random_range(0..1_000_000_u32);
-        let mut lines = String::with_capacity(256);
+        into.push_str(r#""channel":"web","currency":"EUR","customer":{"id":"c"#);
+        push_number(into, u64::from(customer));
+        into.push_str(r#""},"ship_to":{"country":"GB","latitude":"#);
+        push_degrees(into, latitude);
+        into.push_str(r#","longitude":"#);
+        push_degrees(into, longitude);
+        into.push_str(r#"},"service_level":"standard","lines":["#);
         let count = if self.hot {
             1
         } else {
             random.random_range(self.lines.0..=self.lines.1)
         };
         for line in 0..count {
-            let sku = if self.hot {
-                0
+            let (sku, quantity) = if self.hot {
+                (0, 1)
             } else {
-                self.zipf.draw(random.random::<f64>())
+                let sku = self.zipf.draw(random.random::<f64>());
+                (sku, random.random_range(1..=3_u32))
             };
-            let quantity = if self.hot {
-                1
+            into.push_str(if line > 0 {
+                r#",{"sku":"S"#
             } else {
-                random.random_range(1..=3)
-            };
-            if line > 0 {
-                lines.push(',');
-            }
-            let sku = self.sku(sku);
-            lines.push_str(&format!(
-                r#"{{"sku":"{sku}","quantity":{quantity},"unit_price":"19.99"}}"#
-            ));
+                r#"{"sku":"S"#
+            });
+            push_number(into, u64::from(sku));
+            into.push('-');
+            into.push_str(&self.shop);
+            into.push_str(r#"","quantity":"#);
+            push_number(into, u64::from(quantity));
+            into.push_str(r#","unit_price":"19.99"}"#);
         }
-        let body = format!(
-            r#"{{"channel":"web","currency":"EUR","customer":{{"id":"c{customer}"}},"ship_to":{{"country":"GB","latitude":{latitude:.4},"longitude":{longitude:.4}}},"service_level":"standard","lines":[{lines}]}}"#
-        );
-        GeneratedOrder {
-            key: format!("{}-o{nth}", self.run),
-            body,
+        into.push_str("]}");
+    }
+}
+
+/// Writes a number; the general way of formatting costs several times as much.
+fn push_number(into: &mut String, number: u64) {
+    let mut digits = [b'0'; 20];
+    let (mut from, mut left) = (digits.len(), number);
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
         }
     }
+    digits[from..]
+        .iter()
+        .for_each(|digit| into.push(char::from(*digit)));
+}
+
+/// Writes degrees to four digits behind the point.
+fn push_degrees(into: &mut String, degrees: f64) {
+    let parts = (degrees.abs() * 1e4).round() as u64;
+    if degrees < 0.0 {
+        into.push('-');
+    }
+    push_number(into, parts / 10_000);
+    into.push('.');
+    // The leading one keeps zeros, and is passed over.
+    let mut behind = String::new();
+    push_number(&mut behind, 10_000 + parts % 10_000);
+    into.push_str(&behind[1..]);
 }
 
 /// Zipf numbers by Gray's method ("Quickly generating billion-record synthetic databases", 1994),
@@ -179,8 +209,35 @@ mod tests {
     fn the_same_seed_gives_the_same_orders() {
         let options = SimulateOptions::new("http://127.0.0.1:1");
         let (a, b) = (Workload::new(&options), Workload::new(&options));
-        let plain = |w: &Workload, n| w.order(n).body.replace(&w.run, "");
+        let plain = |w: &Workload, n| {
+            let mut order = String::from("{");
+            w.write_order(n, &mut order);
+            order.replace(&w.run, "")
+        };
         assert_eq!(plain(&a, 5), plain(&b, 5));
         assert_ne!(plain(&a, 5), plain(&a, 6));
+        let order: serde_json::Value = serde_json::from_str(&plain(&a, 5)).expect("JSON");
+        assert!(order["lines"][0]["quantity"].is_u64(), "{order}");
+        let (mut key, mut other) = (String::new(), String::new());
+        a.write_key(10, &mut key);
+        a.write_key(100, &mut other);
+        assert!(key.ends_with("-o10") && key != other, "{key}");
+    }
+
+    #[test]
+    fn numbers_and_degrees_are_written_as_by_the_standard_library() {
+        let written = |write: &dyn Fn(&mut String)| {
+            let mut text = String::new();
+            write(&mut text);
+            text
+        };
+        for number in [0, 7, 10, 90_909, u64::MAX] {
+            let text = written(&|into| push_number(into, number));
+            assert_eq!(text, number.to_string());
+        }
+        for degrees in [50.1, -3.1, -0.00061, 0.0004, 58.4, -5.299_96] {
+            let text = written(&|into| push_degrees(into, degrees));
+            assert_eq!(text, format!("{degrees:.4}"));
+        }
     }
 }
