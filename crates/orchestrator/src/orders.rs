@@ -11,7 +11,7 @@ use consign_domain::order::{
     Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent, OrderRejection,
     OrderReply, OrderStatus, PersonalData, Tax,
 };
-use consign_runtime::{Asked, PartitionId, Wait, partition_of};
+use consign_runtime::{Asked, Call, PartitionId, Wait, partition_of};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +94,10 @@ impl Consign {
             .clone()
             .map(|name| (new.header.channel.clone(), name));
         let Some((channel, name)) = name else {
+            let id_is_drawn = new.id.is_none();
             let id = new.id.unwrap_or_else(|| self.mint_for(&call));
-            return self
-                .place_as(id, new.header, lines, new.personal, call)
-                .await;
+            let command = self.placing(new.header, lines, new.personal);
+            return self.ask_order(&id, command, call, id_is_drawn).await;
         };
         let home = self.home_of_name(&channel, &name);
         if let Some(placed) = self.place_at(home, &new, &call).await {
@@ -125,9 +125,8 @@ impl Consign {
         {
             return Err(taken(known.clone()));
         }
-        let placed = self
-            .place_as(id.clone(), new.header, lines, new.personal, call.clone())
-            .await;
+        let command = self.placing(new.header, lines, new.personal);
+        let placed = self.ask_order(&id, command, call.clone(), false).await;
         match placed {
             Err(ServiceError::Order(OrderRejection::Exists)) if known.is_some() => Err(taken(id)),
             Ok(outcome) if cancelled && outcome.order.status != OrderStatus::Cancelled => {
@@ -186,22 +185,15 @@ impl Consign {
         }
     }
 
-    async fn place_as(
-        &self,
-        id: OrderId,
-        header: Header,
-        lines: Vec<NewLine>,
-        personal: PersonalData,
-        call: CallMeta,
-    ) -> Result<OrderOutcome, ServiceError> {
+    /// The command to place it, with a first plan.
+    fn placing(&self, header: Header, lines: Vec<NewLine>, personal: PersonalData) -> OrderCommand {
         let plan = self.inner.first_plan(&header, &lines);
-        let command = OrderCommand::Place {
+        OrderCommand::Place {
             header: Box::new(header),
             lines,
             personal: Box::new(personal),
             plan,
-        };
-        self.ask_order(&id, command, call).await
+        }
     }
 
     /// Tells an order that exists something.
@@ -220,7 +212,7 @@ impl Consign {
                 name: id.as_str().into(),
             });
         }
-        self.ask_order(id, command, call).await
+        self.ask_order(id, command, call, false).await
     }
 
     /// Changes an order, all or nothing: `add` become lines, `rest` are the other changes.
@@ -272,8 +264,8 @@ impl Consign {
             }
             None => {
                 let id = tombstone_id(&channel, external_id);
-                self.ask_order(&id, OrderCommand::CancelBeforeArrival { reason }, call)
-                    .await
+                let command = OrderCommand::CancelBeforeArrival { reason };
+                self.ask_order(&id, command, call, false).await
             }
         }
     }
@@ -295,6 +287,7 @@ impl Consign {
         id: &OrderId,
         command: OrderCommand,
         call: CallMeta,
+        id_is_drawn: bool,
     ) -> Result<OrderOutcome, ServiceError> {
         let places = matches!(command, OrderCommand::Place { .. });
         let wait = if call.respond_async {
@@ -302,7 +295,11 @@ impl Consign {
         } else {
             Wait::Settled
         };
-        let (orders, call) = (&self.inner.orders, call.into_call(wait));
+        let orders = &self.inner.orders;
+        let call = Call {
+            id_is_drawn,
+            ..call.into_call(wait)
+        };
         let (id, asked) = if places {
             orders.ask_claiming(id.clone(), command, call).await?
         } else {

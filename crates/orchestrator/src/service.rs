@@ -69,6 +69,8 @@ pub(crate) struct Views {
     pub(crate) atlas: ArcSwap<Atlas>,
     pub(crate) availability: AvailabilityView,
     pub(crate) replenisher: Replenisher,
+    /// Sourcing decisions made; looked up once.
+    pub(crate) decisions: metrics::Counter,
     /// Set once, when the hosts exist: behaviours need them, and they need behaviours.
     pub(crate) hosts: OnceLock<Hosts>,
 }
@@ -120,6 +122,7 @@ impl Consign {
             atlas: ArcSwap::from_pointee(Atlas::default()),
             availability: AvailabilityView::default(),
             replenisher: Replenisher::default(),
+            decisions: metrics::counter!("consign_sourcing_decisions_total"),
             hosts: OnceLock::new(),
         });
         let definitions = builder.host(Arc::new(CatalogueBehaviour(Arc::clone(&views))));
@@ -276,6 +279,7 @@ impl CallMeta {
             settle_timeout: self.settle_timeout,
             expected_version: self.expected_version,
             request_id: self.request_id,
+            id_is_drawn: false,
         }
     }
 }

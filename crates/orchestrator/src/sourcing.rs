@@ -227,7 +227,7 @@ impl Views {
             inputs.available.extend(inputs.candidates.iter().map(units));
         }
         let sourced = source(&inputs);
-        metrics::counter!("consign_sourcing_decisions_total").increment(1);
+        self.decisions.increment(1);
         let assignments = sourced.allotments.iter().filter_map(|allotment| {
             let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
             Some(Assignment {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use consign_domain::ids::Sku;
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 /// Locations that the view has room for; definitions beyond it are refused.
@@ -20,7 +21,7 @@ type Cells = Arc<[AtomicI64]>;
 /// What each location may still grant, by SKU.
 #[derive(Debug, Default)]
 pub struct AvailabilityView {
-    cells: RwLock<HashMap<Sku, Cells>>,
+    cells: RwLock<HashMap<Sku, Cells, RandomState>>,
 }
 
 impl AvailabilityView {

@@ -59,6 +59,8 @@ pub(crate) struct EntityState<E: Entity> {
     received: u64,
     /// Whether it has not looked at its state yet.
     is_new: bool,
+    /// Whether the disk cannot have it: its id was drawn for a command that is here.
+    is_drawn: bool,
     /// The committed state, if it is at hand. Of an entity that stays in memory it is not kept from
     /// one sweep to the next: who alone has a state can change it where it lies.
     state: Option<Arc<E>>,
@@ -129,6 +131,7 @@ impl<E: Entity> EntityState<E> {
             mailbox,
             received,
             is_new: true,
+            is_drawn: false,
             state: None,
             ahead: None,
             waiting: VecDeque::new(),
@@ -156,7 +159,10 @@ impl<E: Entity> EntityState<E> {
                         verdict: Verdict::Quarantined,
                     });
                 }
-                Mail::Command(sent) => self.waiting.push_back(sent),
+                Mail::Command(sent) => {
+                    self.is_drawn |= self.is_new && sent.draws_id();
+                    self.waiting.push_back(sent);
+                }
                 Mail::Finished(finished) => self.finished(*finished),
                 Mail::Resend => resend = true,
                 Mail::ResendAll => {
@@ -202,7 +208,12 @@ impl<E: Entity> EntityState<E> {
         if let Some(state) = &self.state {
             return Some(Arc::clone(state));
         }
-        match self.host.load_or_empty(&self.id) {
+        let loaded = if std::mem::take(&mut self.is_drawn) {
+            Ok(self.host.in_memory_or_empty(&self.id))
+        } else {
+            self.host.load_or_empty(&self.id)
+        };
+        match loaded {
             Ok(state) => {
                 self.state = Some(Arc::clone(&state));
                 if std::mem::replace(&mut self.is_new, false) {

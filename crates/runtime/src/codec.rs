@@ -4,6 +4,8 @@
 //! Every decode is bounded ([`DECODE_BYTES_MAX`]) and refuses versions that it does not know, so
 //! that another codec can take over behind the version byte. Golden files hold the format still.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +22,14 @@ const CONFIG: bincode::config::Configuration<
     bincode::config::Varint,
     bincode::config::Limit<DECODE_BYTES_MAX>,
 > = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+
+/// Room to encode into that a thread keeps at most, in bytes.
+const ROOM_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where values are encoded.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Why a value could not become bytes, or bytes a value.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -75,11 +85,18 @@ pub(crate) struct Keyed {
 /// # Errors
 /// When the value does not fit the format.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::with_capacity(128);
+    // Taken, not borrowed: a value that encodes another one finds none, and makes its own.
+    let mut bytes = ROOM.take();
+    bytes.clear();
     bytes.push(FORMAT);
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIG)
         .map_err(|error| CodecError::Encode(error.to_string()))?;
-    Ok(bytes)
+    // A copy of the right size costs less than growing one, and holds no room that is not used.
+    let encoded = bytes.as_slice().to_vec();
+    if bytes.capacity() <= ROOM_BYTES_MAX {
+        ROOM.set(bytes);
+    }
+    Ok(encoded)
 }
 
 /// Turns bytes into a value; bytes left over are an error.

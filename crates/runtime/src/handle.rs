@@ -60,18 +60,22 @@ impl<E: Entity> Host<E> {
         &self,
         candidate: E::Id,
         command: E::Command,
-        call: Call,
+        mut call: Call,
         claims: bool,
     ) -> Result<(E::Id, Asked<E>), AskError<E::Rejection>> {
         let id = match call.key.filter(|_| claims) {
-            Some(key) => self.claim(key, candidate)?.id,
+            Some(key) => {
+                let Claim { id, first } = self.claim(key, candidate)?;
+                call.id_is_drawn &= first;
+                id
+            }
             None => candidate,
         };
         let asked = self.ask_id(id.clone(), command, call).await?;
         Ok((id, asked))
     }
 
-    async fn ask_id(&self, id: E::Id, command: E::Command, call: Call) -> Answer<E> {
+    async fn ask_id(&self, id: E::Id, command: E::Command, mut call: Call) -> Answer<E> {
         self.serving()?;
         if self.0.quarantine.holds(&id) {
             return Err(AskError::Quarantined);
@@ -84,6 +88,7 @@ impl<E: Entity> Host<E> {
                 commands: Arc::clone(&self.0.node.commands),
                 id: key.id,
             });
+            call.id_is_drawn &= done.is_none();
             if let Some(asked) = self.answered_before(&id, done, call.wait)? {
                 return Ok(asked);
             }
@@ -102,6 +107,7 @@ impl<E: Entity> Host<E> {
             key: call.key,
             expected_version: call.expected_version,
             request_id: call.request_id,
+            id_is_drawn: call.id_is_drawn,
             line,
         };
         let mail = Mail::Command(Sent {

@@ -378,6 +378,12 @@ impl<E: Entity> HostInner<E> {
         }
     }
 
+    /// As [`HostInner::load_or_empty`], of an entity that the disk cannot have.
+    pub(crate) fn in_memory_or_empty(&self, id: &E::Id) -> Arc<E> {
+        let state = self.warm.get(id);
+        state.unwrap_or_else(|_| Arc::new(E::empty(id.clone())))
+    }
+
     /// The entity as the disk has it.
     pub(crate) fn load(&self, id: &E::Id) -> Result<Option<Loaded<E>>, ReadError> {
         let entity = EntityRef::of::<E>(id).to_bytes();

@@ -66,6 +66,8 @@ pub(crate) struct Outside<E: Entity> {
     pub(crate) key: Option<CommandKey>,
     pub(crate) expected_version: Option<u64>,
     pub(crate) request_id: Option<CompactString>,
+    /// As in [`crate::Call`].
+    pub(crate) id_is_drawn: bool,
     pub(crate) line: Line<E>,
 }
 
@@ -252,6 +254,11 @@ impl<E: Entity> Inner<E> {
 }
 
 impl<E: Entity> Sent<E> {
+    /// Whether the entity's id was drawn for this command.
+    pub(crate) fn draws_id(&self) -> bool {
+        matches!(&self.asker, Asker::Outside(outside) if outside.id_is_drawn)
+    }
+
     fn is_from_peer(&self) -> bool {
         matches!(self.asker, Asker::Peer(_))
     }

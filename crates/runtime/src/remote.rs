@@ -187,6 +187,8 @@ impl<E: Entity> Host<E> {
                 return Err(moved());
             }
             tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            // Whoever had it may have done it.
+            call.id_is_drawn = false;
             call.settle_timeout = deadline.saturating_duration_since(Instant::now());
         }
     }

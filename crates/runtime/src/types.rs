@@ -132,6 +132,10 @@ pub struct Call {
     pub expected_version: Option<u64>,
     /// Runs through spans.
     pub request_id: Option<CompactString>,
+    /// Whether the id was drawn for this command: if nothing in memory has it, nothing has, and the
+    /// disk is not asked. Nobody else may have heard of the id, so it does not leave this node.
+    #[serde(skip)]
+    pub id_is_drawn: bool,
 }
 
 impl Call {
@@ -146,6 +150,7 @@ impl Call {
             settle_timeout: Duration::from_secs(10),
             expected_version: None,
             request_id: None,
+            id_is_drawn: false,
         }
     }
 }

@@ -26,6 +26,30 @@ async fn again(world: World, dir: &std::path::Path, in_order: bool) -> World {
     start(options(dir)).await
 }
 
+/// Each request draws an id of its own; the key says whom the command concerns (L3).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drawn_id_never_hides_what_its_key_did_before() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut world = start(options(dir.path())).await;
+    let mut first_reply = None;
+    for (round, in_order) in [(1, false), (2, true), (3, true)] {
+        let call = Call {
+            id_is_drawn: true,
+            ..keyed(1, 1)
+        };
+        let asked = world
+            .host
+            .ask_claiming(format!("drawn-{round}"), Command::AddTo(0, 1), call);
+        let (id, asked) = asked.await.expect("done");
+        assert_eq!(id, "drawn-1");
+        assert_eq!(asked.replayed, round > 1);
+        assert_eq!(asked.state.total(), 1);
+        let first = first_reply.get_or_insert_with(|| asked.reply.clone());
+        assert_eq!(asked.reply, *first);
+        world = again(world, dir.path(), in_order).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn states_survive_a_crash_and_an_orderly_end() {
     let dir = tempfile::tempdir().expect("a directory");
