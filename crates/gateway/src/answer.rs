@@ -15,7 +15,7 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Bytes that an answer rarely is longer than: an order of a few lines has two thousand.
-const ANSWER_BYTES: usize = 3 << 10;
+pub(crate) const ANSWER_BYTES: usize = 3 << 10;
 
 /// How a handler answers.
 pub type Answered = Result<Response, Problem>;

@@ -18,7 +18,7 @@ use consign_orchestrator::CallMeta;
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 
-use crate::answer::{Answered, PREFERENCE_APPLIED};
+use crate::answer::{ANSWER_BYTES, Answered, PREFERENCE_APPLIED};
 use crate::body_hash::BodyHash;
 use crate::call::{RequestId, call_of, check_key, command_key};
 use crate::fields::{At, Faults};
@@ -81,7 +81,8 @@ pub async fn place(State(gateway): State<Gateway>, request: Request) -> Answered
     let respond_async = call.respond_async;
     let at_once = gateway.options.batch_lines_in_flight_max;
     let answers = lines(body.into_data_stream())
-        .map(move |line| answer(gateway.clone(), call.clone(), line))
+        // In a box of its own: what is buffered is moved about, and this has some thousand bytes.
+        .map(move |line| Box::pin(answer(gateway.clone(), call.clone(), line)))
         .buffered(at_once)
         .ready_chunks(at_once)
         .map(move |answers| {
@@ -273,7 +274,7 @@ async fn answer(gateway: Gateway, call: CallMeta, line: Line) -> Vec<u8> {
             problem: Some(problem),
         },
     };
-    let mut bytes = Vec::with_capacity(1_024);
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES);
     if let Err(error) = serde_json::to_writer(&mut bytes, &answer) {
         tracing::error!(%error, "an answer cannot be written");
         bytes = format!("{{\"line\":{number},\"status\":500}}").into_bytes();

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -113,6 +115,14 @@ impl Server {
     }
 }
 
+/// What a connection is told while it is served.
+enum Told {
+    /// End with the request under way.
+    Stop,
+    /// End now.
+    Cut,
+}
+
 /// Serves one connection until it ends.
 async fn attend(
     stream: TcpStream,
@@ -130,20 +140,27 @@ async fn attend(
     let connection =
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
-    let mut told = false;
+    // Looked at only when one of them calls: a token that is asked takes a lock of all connections.
+    let mut told = FuturesUnordered::from_iter([
+        stopping
+            .cancelled_owned()
+            .map(|()| Told::Stop)
+            .left_future(),
+        cut.cancelled_owned().map(|()| Told::Cut).right_future(),
+    ]);
     loop {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
                 return;
             }
-            () = stopping.cancelled(), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
+            Some(told) = told.next() => match told {
+                Told::Stop => connection.as_mut().graceful_shutdown(),
+                Told::Cut => return,
             }
-            () = cut.cancelled() => return,
         }
     }
 }
