@@ -24,7 +24,7 @@ use crate::threads::Threads;
 /// Entries of one row at most.
 const ROW_ENTRIES_MAX: usize = 8_192;
 /// Bytes after which a row takes no further entry.
-const ROW_BYTES_MAX: usize = 8 << 20;
+const ROW_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of one entry at most.
 pub(crate) const ENTRY_BYTES_MAX: u64 = 64 << 20;
 
@@ -175,29 +175,30 @@ async fn run_in_place(
 /// Makes all that waits durable, here and now.
 fn commit_all(shared: &Arc<Shared>, orders: &Receiver<Order>) {
     let mut waiting = Vec::new();
-    for order in orders.try_iter() {
-        if let Order::Append(append) = order {
-            waiting.push(append);
+    loop {
+        take_what_waits(orders, &mut waiting);
+        if waiting.is_empty() {
+            return;
         }
-        if waiting.len() >= ROW_ENTRIES_MAX {
-            commit(shared, &mut waiting, Vec::new());
-        }
-    }
-    if !waiting.is_empty() {
         commit(shared, &mut waiting, Vec::new());
     }
 }
 
 /// Waits for one append, then takes all that are there. True when it is time to end.
 fn gather(orders: &Receiver<Order>, waiting: &mut Vec<Append>) -> bool {
-    let mut bytes = 0;
     match orders.recv() {
         Ok(Order::Append(append)) => waiting.push(append),
         Ok(Order::Stop) | Err(_) => return true,
     }
     // Where all cores are busy, who is about to append goes first; on an idle one nothing happens.
     std::thread::yield_now();
-    while waiting.len() < ROW_ENTRIES_MAX && bytes < ROW_BYTES_MAX as u64 {
+    take_what_waits(orders, waiting)
+}
+
+/// Takes the appends that are there, until a row is full. True when it is time to end.
+fn take_what_waits(orders: &Receiver<Order>, waiting: &mut Vec<Append>) -> bool {
+    let mut bytes: u64 = waiting.iter().map(|append| append.entry.size()).sum();
+    while waiting.len() < ROW_ENTRIES_MAX && bytes < ROW_BYTES_MAX {
         match orders.try_recv() {
             Ok(Order::Append(append)) => {
                 bytes += append.entry.size();
