@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use consign_runtime::{Answering, Node, Remote, ReplicaWire, WireError};
+use consign_runtime::{Answering, DiskWord, Node, Remote, ReplicaWire, WireError};
 use tokio::time::Instant;
 
-use crate::transport::{CallError, Handler, Handling, SendError, Transport};
+use crate::transport::{CallError, Handler, Handling, Meeting, SendError, Transport};
 use crate::wire::{Lane, NodeId};
 
 /// The lines of one node; made before the node, which needs them to start.
@@ -110,6 +110,16 @@ impl Remote for NodeLines {
 pub struct Ears(pub Arc<NodeLines>);
 
 impl Handler for Ears {
+    fn disk(&self) -> Option<DiskWord> {
+        self.0.node.get()?.disk()
+    }
+
+    fn meet(&self, _: NodeId, _: Option<DiskWord>) -> Meeting {
+        Box::pin(std::future::ready(true))
+    }
+
+    fn disk_refused(&self, _: NodeId, _: bool) {}
+
     fn message(&self, NodeId(from): NodeId, lane: Lane, payload: Bytes) {
         let Some(node) = self.0.node.get() else {
             return;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alive::{Alive, Watched};
 use crate::frame_writer::{FrameWriter, WRITE_FRAMES_MAX};
-use crate::greeting::{Me, Wire, codec_of, receive};
+use crate::greeting::{Greeted, Me, Wire, codec_of, receive};
 use crate::link::GREETING_TIMEOUT;
 use crate::network::Network;
 use crate::transport::Handler;
@@ -99,9 +99,15 @@ impl Door {
     }
 
     async fn attend<N: Network>(&self, number: u64, ended: CancellationToken, stream: N::Stream) {
-        let greeted = tokio::time::timeout(GREETING_TIMEOUT, receive(&self.me, stream)).await;
+        let receiving = receive(&self.me, &*self.handler, stream);
+        let greeted = tokio::time::timeout(GREETING_TIMEOUT, receiving).await;
         self.greetings.lock().retain(|(other, _)| *other != number);
-        let (stream, from, lane) = match greeted {
+        let Greeted {
+            stream,
+            peer: from,
+            lane,
+            ..
+        } = match greeted {
             Ok(Ok(guest)) => guest,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a connection is refused");
@@ -191,7 +197,9 @@ impl Door {
                         }
                     });
                 }
-                Ok(Frame::Pong(_) | Frame::Answer { .. } | Frame::Refusal { .. }) => {
+                Ok(
+                    Frame::Pong(_) | Frame::Answer { .. } | Frame::Refusal { .. } | Frame::Disk(_),
+                ) => {
                     return Left::NotAQuestion;
                 }
                 Err(error) => return Left::Wire(error),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use consign_runtime::DiskWord;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,8 +59,18 @@ impl TransportOptions {
 /// An answer that is being worked out.
 pub type Handling = Pin<Box<dyn Future<Output = Result<Bytes, String>> + Send>>;
 
+/// Whether a peer's disk counts, once that is known.
+pub type Meeting = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// Hears what other nodes say. Called on a connection's own task, so it must not block.
 pub trait Handler: Send + Sync + 'static {
+    /// The disk on which this node stands; none as long as it starts.
+    fn disk(&self) -> Option<DiskWord>;
+    /// A connection begins, and at its other end a peer says on which disk it stands; at version 1 it
+    /// says nothing. Gives whether it counts; the connection goes on only then.
+    fn meet(&self, peer: NodeId, word: Option<DiskWord>) -> Meeting;
+    /// A peer refuses to connect with the disk of this node, or does not any more.
+    fn disk_refused(&self, peer: NodeId, is_refused: bool);
     /// A message: nobody waits for anything.
     fn message(&self, from: NodeId, lane: Lane, payload: Bytes);
     /// A question; the answer is of no use after `deadline`.
@@ -167,12 +178,14 @@ impl Transport {
         });
         let stop = CancellationToken::new();
         let (listener, address) = network.bind(&options.listen).await?;
-        let door = Arc::new(Door::new(Arc::clone(&me), handler, stop.child_token()));
+        let heard = Arc::clone(&handler);
+        let door = Arc::new(Door::new(Arc::clone(&me), heard, stop.child_token()));
         tokio::spawn(door.keep(Arc::clone(&network), listener));
         let stopped = stop.clone();
         let dial = move |node: NodeId, address: &str| {
             Lane::ALL.map(|lane| {
-                let (network, me) = (Arc::clone(&network), Arc::clone(&me));
+                let network = Arc::clone(&network);
+                let me = (Arc::clone(&me), Arc::clone(&handler));
                 let peer = (node, address.to_owned());
                 let seed = options.seed ^ (node.0 << 8) ^ lane as u64;
                 Arc::new(Link::to(network, me, peer, lane, seed, &stopped))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{PartitionId, Threads, WireError};
+use consign_journal::{DiskWord, PartitionId, Threads, WireError};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -292,6 +292,12 @@ impl Node {
         let stores = self.0.open_stores().map_err(|error| error.to_string())?;
         let answer = stores.log.answer(question).await;
         answer.map_err(|error| error.to_string())
+    }
+
+    /// What this node says to others of its disk; none before it runs, and once it is closed.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskWord> {
+        self.0.stores()?.log.disk()
     }
 
     /// Says who answers what those above the runtime ask each other, with [`Node::ask_leader`].

@@ -16,6 +16,7 @@
 mod answers;
 mod apply;
 mod batch;
+mod disks;
 mod group;
 mod lead;
 mod linearizable;
@@ -35,6 +36,7 @@ mod store;
 mod wire;
 
 pub use batch::LeaderId;
+pub use disks::{DiskId, DiskWord};
 pub use machine::{Machine, NextPart, VisitRow};
 pub use messages::AnswerError;
 pub use options::{ReplicaOptions, Timing};

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::batch::{Batch, LeaderId};
+use super::disks::OwnDisk;
 use super::group::Group;
 use super::linearizable::ReadIndexes;
 use super::machine::Machine;
@@ -98,6 +99,7 @@ const TICKS_PER_LOOK: u64 = 25;
 
 /// What runs once started.
 pub(crate) struct Running {
+    pub(super) own_disk: OwnDisk,
     pub(crate) groups: Vec<Arc<Group>>,
 }
 
@@ -174,6 +176,7 @@ impl Replicas {
             ));
         }
         let running = Running {
+            own_disk: self.open_own_disk().await?,
             groups: groups.clone(),
         };
         if self.running.set(running).is_err() {
