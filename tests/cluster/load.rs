@@ -68,7 +68,14 @@ impl Load {
         }
     }
 
-    fn count(&self) -> usize {
+    /// By key, what was acknowledged so far.
+    pub fn known(&self) -> BTreeMap<String, Value> {
+        let known = self.known.lock();
+        known.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many orders that are.
+    pub fn count(&self) -> usize {
         let known = self.known.lock();
         known.unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -83,13 +90,12 @@ impl Load {
     }
 
     /// Stops, and counts on every node.
-    pub async fn stops_with_all_on(self, nodes: &[Node]) {
+    pub async fn stops_with_all_on(mut self, nodes: &[Node]) {
         self.stop.store(true, Ordering::Relaxed);
-        for writer in self.writers {
+        for writer in std::mem::take(&mut self.writers) {
             writer.await.expect("writers do not fail");
         }
-        let known = self.known.lock();
-        let known = known.unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known();
         let mut acknowledged: Vec<String> = known.values().map(id_of).collect();
         acknowledged.sort();
         for node in nodes {

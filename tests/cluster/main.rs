@@ -3,6 +3,7 @@
 
 mod admin;
 mod admin_tls;
+mod disks;
 mod drained;
 mod load;
 mod restore;

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use consign_runtime::DiskWord;
+use consign_runtime::{DiskId, DiskWord};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -68,6 +68,8 @@ pub(crate) struct Greeted {
     pub(crate) peer: NodeId,
     pub(crate) lane: Lane,
     pub(crate) version: u16,
+    /// On which disk the other stands; none at version 1.
+    pub(crate) disk: Option<DiskId>,
 }
 
 type Frames = Framed<Box<dyn Wire>, LengthDelimitedCodec>;
@@ -115,7 +117,7 @@ pub(crate) async fn greet(
     };
     disks.disk_refused(to, false);
     take_disk(&mut frames, disks, to, theirs).await?;
-    greeted(frames, to, lane, version)
+    greeted(frames, (to, lane), version, theirs)
 }
 
 /// Is dialled: hears who comes and says whether they may.
@@ -159,15 +161,17 @@ async fn welcome(
     if !matches!(answer, Welcome::Accepted(_)) {
         return Err(GreetingError::Refused(answer));
     }
-    if version >= DISKS_SINCE {
+    let theirs = if version >= DISKS_SINCE {
         let theirs = hear_disk(&mut frames).await?;
         let ours = own_disk(disks).await;
         take_disk(&mut frames, disks, greeting.from, Some(theirs)).await?;
         frames.send(body_of(&Frame::Disk(ours))).await?;
+        Some(theirs)
     } else {
         take_disk(&mut frames, disks, greeting.from, None).await?;
-    }
-    greeted(frames, greeting.from, greeting.lane, version)
+        None
+    };
+    greeted(frames, (greeting.from, greeting.lane), version, theirs)
 }
 
 /// On which disk this node stands. While it starts it does not know, and lets the other side wait.
@@ -216,9 +220,9 @@ fn body_of(frame: &Frame) -> Bytes {
 /// The connection without what framed the greeting. Nobody says more before both have greeted.
 fn greeted(
     frames: Frames,
-    peer: NodeId,
-    lane: Lane,
+    (peer, lane): (NodeId, Lane),
     version: u16,
+    theirs: Option<DiskWord>,
 ) -> Result<Greeted, GreetingError> {
     if !frames.read_buffer().is_empty() {
         return Err(GreetingError::Hasty);
@@ -228,6 +232,7 @@ fn greeted(
         peer,
         lane,
         version,
+        disk: theirs.map(|word| word.disk),
     })
 }
 

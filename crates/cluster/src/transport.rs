@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::link::Link;
 use crate::network::Network;
 use crate::serve::Door;
-use crate::wire::{ClusterId, Lane, NodeId, WIRE_VERSION, WIRE_VERSION_OLDEST};
+use crate::wire::{ClusterId, DISKS_SINCE, Lane, NodeId, WIRE_VERSION, WIRE_VERSION_OLDEST};
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -147,6 +147,8 @@ struct Inner {
     peers: RwLock<BTreeMap<NodeId, Peer>>,
     stop: CancellationToken,
     address: SocketAddr,
+    tells_disks: bool,
+    door: Arc<Door>,
 }
 
 /// A handle; cheap to clone. Everything ends with [`Transport::stop`] or the last handle.
@@ -176,11 +178,12 @@ impl Transport {
             versions: options.versions,
             identity: options.identity,
         });
+        let tells_disks = me.versions.1 >= DISKS_SINCE;
         let stop = CancellationToken::new();
         let (listener, address) = network.bind(&options.listen).await?;
         let heard = Arc::clone(&handler);
         let door = Arc::new(Door::new(Arc::clone(&me), heard, stop.child_token()));
-        tokio::spawn(door.keep(Arc::clone(&network), listener));
+        tokio::spawn(Arc::clone(&door).keep(Arc::clone(&network), listener));
         let stopped = stop.clone();
         let dial = move |node: NodeId, address: &str| {
             Lane::ALL.map(|lane| {
@@ -196,7 +199,15 @@ impl Transport {
             peers: RwLock::default(),
             stop,
             address,
+            tells_disks,
+            door,
         })))
+    }
+
+    /// Whether it says on which disk its node stands to those who speak that version, too.
+    #[must_use]
+    pub fn tells_disks(&self) -> bool {
+        self.0.tells_disks
     }
 
     /// Where it listens.
@@ -214,6 +225,14 @@ impl Transport {
         let links = (self.0.dial)(node, address);
         let address = address.to_owned();
         peers.insert(node, Peer { address, links });
+    }
+
+    /// Ends all connections from and to a peer; those to it are made anew.
+    pub fn hang_up(&self, node: NodeId) {
+        self.0.door.hang_up(node);
+        if let Some(peer) = self.0.peers.write().get_mut(&node) {
+            peer.links = (self.0.dial)(node, &peer.address);
+        }
     }
 
     /// Forgets a peer. What waits for it is dropped.

@@ -300,6 +300,21 @@ impl Node {
         self.0.stores()?.log.disk()
     }
 
+    /// A peer comes with a disk, or, at version 1, says nothing of it. Gives whether anything of it counts.
+    pub async fn meet(&self, node: u64, word: Option<DiskWord>) -> bool {
+        match self.0.stores() {
+            Some(stores) => stores.log.meet(node, word).await,
+            None => false,
+        }
+    }
+
+    /// A peer refuses this node's disk, or takes it.
+    pub fn disk_refused(&self, peer: u64, is_refused: bool) {
+        if let Some(stores) = self.0.stores() {
+            stores.log.disk_refused(peer, is_refused);
+        }
+    }
+
     /// Says who answers what those above the runtime ask each other, with [`Node::ask_leader`].
     pub fn on_service(
         &self,
