@@ -3,24 +3,23 @@
 
 mod admin;
 mod admin_tls;
+mod disks;
 mod drained;
+mod load;
 mod restore;
+mod upgrade;
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use consign_tests::{Client, Node, Setting, Shop, eventually, order, recount, run};
+use consign_tests::{Node, Setting, Shop, eventually, order, recount, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use load::Load;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");
 const NODES: usize = 3;
-/// Clients that write at once.
-const WRITERS: usize = 6;
 /// Orders acknowledged before a node is killed, and after it is back, at least.
 const ORDERS_EACH: usize = 60;
 
@@ -121,26 +120,6 @@ fn id_of(order: &Value) -> String {
     order["id"].as_str().expect("an id").to_owned()
 }
 
-/// Sends until an answer comes, to one node after another, always under the same key.
-async fn until_answered(
-    clients: &[Client],
-    first: usize,
-    path: &str,
-    body: &Value,
-    key: &str,
-) -> Value {
-    for client in clients.iter().cycle().skip(first) {
-        match client.post(path, body).key(key).try_send().await {
-            Ok(reply) if [200, 201, 202].contains(&reply.status) => return reply.json(),
-            Ok(reply) if [408, 429, 503].contains(&reply.status) => {}
-            Ok(reply) => panic!("{reply}"),
-            Err(_) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    unreachable!("the clients go round for ever")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn any_node_serves_any_request_and_shows_what_others_acknowledged() {
     let cluster = Cluster::start().await;
@@ -221,82 +200,18 @@ async fn any_node_serves_any_request_and_shows_what_others_acknowledged() {
     cluster.stop().await;
 }
 
-/// Places orders at one node after another until told to stop.
-async fn write(
-    clients: Arc<Vec<Client>>,
-    known: Arc<Mutex<BTreeMap<String, Value>>>,
-    stop: Arc<AtomicBool>,
-    writer: usize,
-) {
-    for nth in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let key = format!("w{writer}-{nth}");
-        let asked = order(&[("A", 1, "2.55"), ("B", 1, "1.00")]);
-        let placed = until_answered(&clients, writer + nth, "/v1/orders", &asked, &key).await;
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, placed);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_node_loses_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start().await;
-    cluster.nodes[0]
-        .define(&["A", "B"], &["LONDON", "LEEDS"])
-        .await;
-    cluster.nodes[0].receive("LONDON", "A", 100_000).await;
-    cluster.nodes[0].receive("LEEDS", "B", 100_000).await;
-    let clients: Vec<Client> = cluster
-        .nodes
-        .iter()
-        .map(|node| node.client().clone())
-        .collect();
-    let (clients, known, stop) = (
-        Arc::new(clients),
-        Arc::default(),
-        Arc::new(AtomicBool::default()),
-    );
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let (clients, known) = (Arc::clone(&clients), Arc::clone(&known));
-            tokio::spawn(write(clients, known, Arc::clone(&stop), writer))
-        })
-        .collect();
-    let count = || known.lock().unwrap_or_else(PoisonError::into_inner).len();
-    let more = async |orders: usize| {
-        let wanted = count() + orders;
-        eventually("orders are acknowledged", || async {
-            (count() >= wanted).then_some(())
-        })
-        .await;
-    };
+    let load = Load::on(&cluster.nodes).await;
     for killed in [0, 1] {
-        more(ORDERS_EACH).await;
+        load.more(ORDERS_EACH).await;
         cluster.nodes[killed].kill().await;
-        more(ORDERS_EACH).await;
+        load.more(ORDERS_EACH).await;
         cluster.nodes[killed].restart().await;
         until_ready(&cluster.nodes[killed]).await;
-        more(ORDERS_EACH).await;
+        load.more(ORDERS_EACH).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.expect("writers do not fail");
-    }
-    let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    for node in &cluster.nodes {
-        let books = recount(node).await;
-        assert_eq!(
-            books.orders.len(),
-            known.len(),
-            "as many as were acknowledged"
-        );
-        let mut ids: Vec<String> = books.orders.iter().map(id_of).collect();
-        ids.sort();
-        let mut acknowledged: Vec<String> = known.values().map(id_of).collect();
-        acknowledged.sort();
-        assert_eq!(ids, acknowledged);
-    }
+    load.stops_with_all_on(&cluster.nodes).await;
     cluster.stop().await;
 }

@@ -6,7 +6,8 @@ use consign_tests::{Client, Node, Setting, Shop, order, recount, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{CONSIGN, Cluster, NODES, Plan, id_of, until_answered, until_ready};
+use crate::load::until_answered;
+use crate::{CONSIGN, Cluster, NODES, Plan, id_of, until_ready};
 
 /// Orders placed before the first backup: so many that checkpoints have taken the first of them over.
 const ORDERS: usize = 120;

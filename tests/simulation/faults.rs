@@ -31,6 +31,8 @@ pub struct Counts {
     pub delays: u64,
     /// Wall clocks that were set at a start.
     pub clocks: u64,
+    /// Disks that were lost, and replaced by empty ones.
+    pub disks: u64,
 }
 
 impl Counts {
@@ -43,6 +45,7 @@ impl Counts {
             + self.losses
             + self.delays
             + self.clocks
+            + self.disks
     }
 }
 
@@ -67,6 +70,12 @@ pub struct Faults {
     pub counts: Counts,
     /// Whether power losses take all machines at once, as one socket would.
     pub one_socket: bool,
+    /// Whether disks get lost.
+    pub disks_get_lost: bool,
+    /// Whether whoever is killed loses its disk, too.
+    pub kills_take_disks: bool,
+    /// The node whose disk was replaced last, until it votes again.
+    returning: Option<u64>,
 }
 
 impl Faults {
@@ -81,6 +90,10 @@ impl Faults {
             down: Vec::new(),
             counts: Counts::default(),
             one_socket: false,
+            // A disk more would be no minority.
+            disks_get_lost: machines.len() > 2,
+            kills_take_disks: false,
+            returning: None,
         }
     }
 
@@ -186,7 +199,8 @@ impl Faults {
 
     fn begin_one(&mut self, sim: &mut Sim<'_>, now: Duration) {
         match self.chance.random_range(0..100) {
-            0..20 => self.kill(sim, now),
+            0..16 => self.kill(sim, now),
+            16..20 => self.lose_disk(sim, now),
             20..40 => self.power_loss(sim, now),
             40..70 => self.cut(sim, now),
             70..80 => self.hold(sim, now),
@@ -212,9 +226,33 @@ impl Faults {
         if self.down.contains(&machine.number) {
             return;
         }
+        if self.kills_take_disks {
+            return self.lose_disk(sim, now);
+        }
         self.counts.kills += 1;
         self.tell(now, &format!("node {} is killed", machine.number));
         machine.process_ends();
+        self.stop(sim, now, &machine);
+    }
+
+    /// One at a time: the next only once the last is a voter again.
+    fn lose_disk(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let machine = self.any();
+        let is_back = |node: u64| {
+            let mut machines = self.machines.iter();
+            machines.any(|it| it.number == node && it.votes())
+        };
+        if !self.returning.is_none_or(is_back) {
+            return;
+        }
+        self.returning = None;
+        if !self.disks_get_lost || self.down.contains(&machine.number) || !machine.votes() {
+            return;
+        }
+        self.returning = Some(machine.number);
+        self.counts.disks += 1;
+        self.tell(now, &format!("node {} loses its disk", machine.number));
+        machine.loses_disks();
         self.stop(sim, now, &machine);
     }
 

@@ -19,16 +19,23 @@ pub enum Lie {
     AnswersForgotten,
     /// What a replica says to another one reaches all: a vote for one is a vote for each (L4, L2).
     VotesForAll,
+    /// Nobody says on which disk it stands, and disks get lost: what a node has forgotten counts (L2).
+    DisksUnsaid,
 }
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Lie; 3] = [Lie::SyncsForgotten, Lie::AnswersForgotten, Lie::VotesForAll];
+    pub const ALL: [Lie; 4] = [
+        Lie::SyncsForgotten,
+        Lie::AnswersForgotten,
+        Lie::VotesForAll,
+        Lie::DisksUnsaid,
+    ];
 
     /// On how many nodes it is told.
     pub fn nodes(self) -> u64 {
         match self {
-            Lie::SyncsForgotten | Lie::AnswersForgotten => 3,
+            Lie::SyncsForgotten | Lie::AnswersForgotten | Lie::DisksUnsaid => 3,
             // The more there are, the more of them campaign at once.
             Lie::VotesForAll => 5,
         }
@@ -40,6 +47,7 @@ impl Lie {
             // What is gone may first be seen by a node that finds its own two files apart.
             Lie::SyncsForgotten => &["L2", "does not start", "a law is broken"],
             Lie::AnswersForgotten => &["L3"],
+            Lie::DisksUnsaid => &["L2", "L3", "L4", "a law is broken", "does not serve"],
             Lie::VotesForAll => &["L4", "L2", "L3", "does not start", "a law is broken"],
         }
     }
@@ -54,6 +62,8 @@ impl Lie {
         if self == Lie::SyncsForgotten {
             faults.one_socket = true;
         }
+        faults.disks_get_lost = self == Lie::DisksUnsaid;
+        faults.kills_take_disks = self == Lie::DisksUnsaid;
         for machine in machines {
             if self == Lie::SyncsForgotten {
                 machine.log.forget_syncs();
@@ -85,5 +95,13 @@ impl ReplicaWire for TellsAll {
 
     fn locate(&self, node: u64, address: &str) {
         self.lines.locate(node, address);
+    }
+
+    fn tells_disks(&self) -> bool {
+        self.lines.tells_disks()
+    }
+
+    fn hang_up(&self, node: u64) {
+        self.lines.hang_up(node);
     }
 }

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use consign_cluster::{ClusterId, Ears, NodeId, NodeLines, Transport, TransportOptions};
+use consign_cluster::{
+    ClusterId, Ears, NodeId, NodeLines, Transport, TransportOptions, WIRE_VERSION,
+    WIRE_VERSION_OLDEST,
+};
 use consign_domain::time::Timestamp;
 use consign_gateway::GatewayOptions;
 use consign_journal::fault::Disk;
@@ -116,6 +119,27 @@ impl Machine {
         self.state.power_loss(seed.rotate_left(17));
     }
 
+    /// The process is about to be killed, and its disks are taken away: empty ones take their place.
+    pub fn loses_disks(&self) {
+        self.running.lock().take();
+        self.log.replace();
+        self.state.replace();
+        // A snapshot that was arriving lay on them, too.
+        for file in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+
+    /// Whether its node votes on every partition, and has read all that was acknowledged.
+    pub fn votes(&self) -> bool {
+        let running = self.running.lock();
+        running.as_ref().is_some_and(|consign| {
+            let groups = consign.replicas().1;
+            let votes = groups.iter().all(|it| it.voters.contains(&self.number));
+            votes && matches!(consign.readiness(), Readiness::Ready)
+        })
+    }
+
     /// The groups that this node leads, as far as it knows: partition and term.
     pub fn leads(&self) -> Vec<(u16, u64)> {
         let running = self.running.lock();
@@ -128,6 +152,11 @@ impl Machine {
     /// Runs a node on it, until its storage fails.
     pub async fn run(self: Arc<Self>) -> turmoil::Result {
         let lines = Arc::new(NodeLines::default());
+        let lie = *self.lie.lock();
+        let newest = match lie {
+            Some(Lie::DisksUnsaid) => WIRE_VERSION_OLDEST,
+            _ => WIRE_VERSION,
+        };
         let address = |node| format!("{}:{CLUSTER_PORT}", network::host(node));
         let options = TransportOptions {
             cluster: ClusterId(77),
@@ -135,10 +164,7 @@ impl Machine {
             listen: format!("0.0.0.0:{CLUSTER_PORT}"),
             // TLS draws random numbers that no seed reaches: it would not replay.
             identity: None,
-            versions: (
-                consign_cluster::WIRE_VERSION_OLDEST,
-                consign_cluster::WIRE_VERSION,
-            ),
+            versions: (WIRE_VERSION_OLDEST, newest),
             seed: self.number,
         };
         let ears = Arc::new(Ears(Arc::clone(&lines)));
@@ -148,7 +174,6 @@ impl Machine {
             transport.set_peer(NodeId(*other), address);
         }
         lines.speak(transport);
-        let lie = *self.lie.lock();
         let wire: Arc<dyn ReplicaWire> = match lie {
             Some(Lie::VotesForAll) => Arc::new(TellsAll {
                 lines: Arc::clone(&lines),

@@ -170,6 +170,7 @@ impl Report {
             "losses",
             "delays",
             "clocks",
+            "disks",
         ] {
             let _ = write!(text, " {} {}", of(fault), fault.replace('_', " "));
         }
@@ -228,7 +229,7 @@ pub fn be_a_child() {
         "answered": outcome.answered, "unknown": outcome.unknown, "orders": outcome.orders,
         "faults": faults.total(), "kills": faults.kills, "power_losses": faults.power_losses,
         "cuts": faults.cuts, "held": faults.held, "losses": faults.losses,
-        "delays": faults.delays, "clocks": faults.clocks,
+        "delays": faults.delays, "clocks": faults.clocks, "disks": faults.disks,
     });
     println!("{MARK}{report}");
 }

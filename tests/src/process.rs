@@ -155,6 +155,12 @@ impl Node {
         self.ended().await
     }
 
+    /// From the next start on it has this setting, too, or in place of another.
+    pub fn set(&mut self, setting: Setting) {
+        self.settings.retain(|(key, _)| *key != setting.0);
+        self.settings.push(setting);
+    }
+
     /// From the next start on, nothing limits it.
     pub fn lift_limit(&mut self) {
         self.prefix.clear();

@@ -32,6 +32,6 @@ pub use identity::{Identity, IdentityError};
 pub use network::{Network, SystemNetwork};
 pub use node_lines::{Ears, NodeLines};
 pub use transport::{
-    CallError, Handler, Handling, PeerStatus, SendError, Transport, TransportOptions,
+    CallError, Handler, Handling, Meeting, PeerStatus, SendError, Transport, TransportOptions,
 };
 pub use wire::{ClusterId, Lane, NodeId, WIRE_VERSION, WIRE_VERSION_OLDEST};

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alive::{Alive, Watched};
 use crate::frame_writer::{FrameWriter, WRITE_FRAMES_MAX};
-use crate::greeting::{GreetingError, Me, Wire, codec_of, greet};
+use crate::greeting::{Greeted, GreetingError, Me, Wire, codec_of, greet};
 use crate::network::Network;
-use crate::transport::{CallError, SendError};
+use crate::transport::{CallError, Handler, SendError};
 use crate::wire::{Frame, Lane, NodeId};
 
 /// Frames that wait for a peer at most.
@@ -93,7 +93,7 @@ impl Drop for Link {
 impl Link {
     pub(crate) fn to<N: Network>(
         network: Arc<N>,
-        me: Arc<Me>,
+        (me, handler): (Arc<Me>, Arc<dyn Handler>),
         peer: (NodeId, String),
         lane: Lane,
         seed: u64,
@@ -105,6 +105,7 @@ impl Link {
         let line = Line {
             network,
             me,
+            handler,
             peer: peer.0,
             address: peer.1,
             lane,
@@ -170,6 +171,7 @@ impl Link {
 struct Line<N> {
     network: Arc<N>,
     me: Arc<Me>,
+    handler: Arc<dyn Handler>,
     peer: NodeId,
     address: String,
     lane: Lane,
@@ -199,8 +201,10 @@ impl<N: Network> Line<N> {
         let mut pause = PAUSE_FIRST;
         loop {
             match self.dial().await {
-                Ok(stream) => {
-                    tracing::info!(peer = %self.peer, lane = self.lane.name(), "connected");
+                Ok(Greeted {
+                    stream, version, ..
+                }) => {
+                    tracing::info!(peer = %self.peer, lane = self.lane.name(), version, "connected");
                     pause = PAUSE_FIRST;
                     self.state.open.store(true, Ordering::Relaxed);
                     let ended = self.converse(stream, &mut waiting).await;
@@ -242,10 +246,10 @@ impl<N: Network> Line<N> {
         }
     }
 
-    async fn dial(&self) -> Result<Box<dyn Wire>, GreetingError> {
+    async fn dial(&self) -> Result<Greeted, GreetingError> {
         let dialled = async {
             let stream = self.network.connect(&self.address).await?;
-            greet(&self.me, self.peer, self.lane, stream).await
+            greet(&self.me, &*self.handler, self.peer, self.lane, stream).await
         };
         let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
         tokio::time::timeout(GREETING_TIMEOUT, dialled)
@@ -362,7 +366,7 @@ impl Asked {
                     let reason = String::from_utf8_lossy(&reason).into_owned();
                     (id, Err(CallError::Refused(reason)))
                 }
-                Frame::Ping(_) | Frame::Message(_) | Frame::Request { .. } => {
+                Frame::Ping(_) | Frame::Message(_) | Frame::Request { .. } | Frame::Disk(_) => {
                     return Err(Ended::NotAnAnswer);
                 }
             };

@@ -3,14 +3,16 @@
 //! In: their questions and messages. Out: the same on the lane that is theirs, so that a piece of a
 //! snapshot never stands before a heartbeat; and what others ask of this node, once it is there.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use consign_runtime::{Answering, Node, Remote, ReplicaWire, WireError};
+use consign_runtime::{Answering, DiskWord, Node, Remote, ReplicaWire, WireError};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::transport::{CallError, Handler, Handling, SendError, Transport};
+use crate::transport::{CallError, Handler, Handling, Meeting, SendError, Transport};
 use crate::wire::{Lane, NodeId};
 
 /// The lines of one node; made before the node, which needs them to start.
@@ -18,6 +20,8 @@ use crate::wire::{Lane, NodeId};
 pub struct NodeLines {
     transport: OnceLock<Transport>,
     node: OnceLock<Node>,
+    /// Peers that speak version 1 and were met before the node was there.
+    early: Mutex<BTreeSet<u64>>,
 }
 
 impl NodeLines {
@@ -30,9 +34,26 @@ impl NodeLines {
 
     /// Answers for `node` from now on.
     pub fn answer_for(&self, node: Node) {
-        if self.node.set(node).is_err() {
+        let mut early = self.early.lock();
+        if self.node.set(node.clone()).is_err() {
             tracing::error!("the lines have a node already");
         }
+        let early = std::mem::take(&mut *early);
+        tokio::spawn(async move {
+            for peer in early {
+                node.meet(peer, None).await;
+            }
+        });
+    }
+
+    /// The node; as long as there is none, whoever is met is noted.
+    fn node_or_early(&self, peer: u64) -> Option<Node> {
+        let mut early = self.early.lock();
+        let node = self.node.get().cloned();
+        if node.is_none() {
+            early.insert(peer);
+        }
+        node
     }
 
     fn ask_on(&self, lane: Lane, node: u64, question: Bytes, within: Duration) -> Answering {
@@ -82,6 +103,16 @@ impl ReplicaWire for NodeLines {
             transport.set_peer(NodeId(node), address);
         }
     }
+
+    fn tells_disks(&self) -> bool {
+        self.transport.get().is_some_and(Transport::tells_disks)
+    }
+
+    fn hang_up(&self, node: u64) {
+        if let Some(transport) = self.transport.get() {
+            transport.hang_up(NodeId(node));
+        }
+    }
 }
 
 impl Remote for NodeLines {
@@ -110,6 +141,24 @@ impl Remote for NodeLines {
 pub struct Ears(pub Arc<NodeLines>);
 
 impl Handler for Ears {
+    fn disk(&self) -> Option<DiskWord> {
+        self.0.node.get()?.disk()
+    }
+
+    fn meet(&self, NodeId(peer): NodeId, word: Option<DiskWord>) -> Meeting {
+        match self.0.node_or_early(peer) {
+            Some(node) => Box::pin(async move { node.meet(peer, word).await }),
+            // Who speaks version 1 is not told apart, and need not wait.
+            None => Box::pin(std::future::ready(word.is_none())),
+        }
+    }
+
+    fn disk_refused(&self, NodeId(peer): NodeId, is_refused: bool) {
+        if let Some(node) = self.0.node.get() {
+            node.disk_refused(peer, is_refused);
+        }
+    }
+
     fn message(&self, NodeId(from): NodeId, lane: Lane, payload: Bytes) {
         let Some(node) = self.0.node.get() else {
             return;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consign_runtime::DiskId;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alive::{Alive, Watched};
 use crate::frame_writer::{FrameWriter, WRITE_FRAMES_MAX};
-use crate::greeting::{Me, Wire, codec_of, receive};
+use crate::greeting::{Greeted, GreetingError, Me, Wire, codec_of, receive};
 use crate::link::GREETING_TIMEOUT;
 use crate::network::Network;
 use crate::transport::Handler;
@@ -39,7 +40,14 @@ pub(crate) struct Door {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) stop: CancellationToken,
     greetings: Mutex<VecDeque<(u64, CancellationToken)>>,
-    guests: Mutex<HashMap<(NodeId, Lane), (u64, CancellationToken)>>,
+    guests: Mutex<HashMap<(NodeId, Lane), Guest>>,
+}
+
+/// A connection that a node has made.
+struct Guest {
+    number: u64,
+    ended: CancellationToken,
+    disk: Option<DiskId>,
 }
 
 impl Door {
@@ -99,31 +107,77 @@ impl Door {
     }
 
     async fn attend<N: Network>(&self, number: u64, ended: CancellationToken, stream: N::Stream) {
-        let greeted = tokio::time::timeout(GREETING_TIMEOUT, receive(&self.me, stream)).await;
+        let receiving = receive(&self.me, &*self.handler, stream);
+        let greeted = tokio::time::timeout(GREETING_TIMEOUT, receiving).await;
         self.greetings.lock().retain(|(other, _)| *other != number);
-        let (stream, from, lane) = match greeted {
+        let Greeted {
+            stream,
+            peer: from,
+            lane,
+            disk,
+            ..
+        } = match greeted {
             Ok(Ok(guest)) => guest,
             Ok(Err(error)) => {
+                // Whoever knows the disks has said so, once.
+                if let GreetingError::TheirDisk(peer) = error {
+                    tracing::debug!(%peer, "a disk is refused");
+                    return refused("disk");
+                }
                 tracing::warn!(%error, "a connection is refused");
                 return refused("stranger");
             }
             Err(_) => return refused("stalled"),
         };
-        if let Some((_, earlier)) = self.guests.lock().insert((from, lane), (number, ended)) {
-            earlier.cancel();
-        }
-        let left = self.converse(stream, from, lane).await;
+        let guest = Guest {
+            number,
+            ended: ended.clone(),
+            disk,
+        };
+        self.take_place(from, lane, guest);
+        let left = self.converse(stream, from, lane, &ended).await;
         tracing::debug!(peer = %from, lane = lane.name(), reason = ?left, "a peer's connection ended");
         let mut guests = self.guests.lock();
         if guests
             .get(&(from, lane))
-            .is_some_and(|(now, _)| *now == number)
+            .is_some_and(|now| now.number == number)
         {
             guests.remove(&(from, lane));
         }
     }
 
-    async fn converse(&self, stream: Box<dyn Wire>, from: NodeId, lane: Lane) -> Left {
+    /// Ends what a node has connected.
+    pub(crate) fn hang_up(&self, node: NodeId) {
+        let guests = self.guests.lock();
+        for lane in Lane::ALL {
+            if let Some(guest) = guests.get(&(node, lane)) {
+                guest.ended.cancel();
+            }
+        }
+    }
+
+    /// A guest takes the place of the one before; what came from another disk of its node ends.
+    fn take_place(&self, from: NodeId, lane: Lane, guest: Guest) {
+        let mut guests = self.guests.lock();
+        for other in Lane::ALL.into_iter().filter(|other| *other != lane) {
+            if let Some(there) = guests.get(&(from, other))
+                && there.disk != guest.disk
+            {
+                there.ended.cancel();
+            }
+        }
+        if let Some(earlier) = guests.insert((from, lane), guest) {
+            earlier.ended.cancel();
+        }
+    }
+
+    async fn converse(
+        &self,
+        stream: Box<dyn Wire>,
+        from: NodeId,
+        lane: Lane,
+        ended: &CancellationToken,
+    ) -> Left {
         let alive = Alive::now();
         let (read, write) = tokio::io::split(stream);
         let read = FramedRead::new(Watched(read, alive.clone()), codec_of(lane));
@@ -141,7 +195,7 @@ impl Door {
         };
         tokio::select! {
             biased;
-            left = self.hear(read, from, lane, answers) => left,
+            left = self.hear(read, (from, lane), ended, answers) => left,
             left = speak => left.map_or_else(Left::Io, |()| Left::Closed),
             () = alive.silence() => Left::Silent,
         }
@@ -150,8 +204,8 @@ impl Door {
     async fn hear(
         &self,
         mut read: FramedRead<impl tokio::io::AsyncRead + Unpin, LengthDelimitedCodec>,
-        from: NodeId,
-        lane: Lane,
+        (from, lane): (NodeId, Lane),
+        ended: &CancellationToken,
         answers: mpsc::Sender<Frame>,
     ) -> Left {
         let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
@@ -161,6 +215,10 @@ impl Door {
                 Some(Err(error)) => return Left::Io(error),
                 None => return Left::Closed,
             };
+            // Another has taken its place: what is still buffered is of before.
+            if ended.is_cancelled() {
+                return Left::Closed;
+            }
             match Frame::decode(body) {
                 Ok(Frame::Ping(id)) => {
                     if answers.send(Frame::Pong(id)).await.is_err() {
@@ -191,7 +249,9 @@ impl Door {
                         }
                     });
                 }
-                Ok(Frame::Pong(_) | Frame::Answer { .. } | Frame::Refusal { .. }) => {
+                Ok(
+                    Frame::Pong(_) | Frame::Answer { .. } | Frame::Refusal { .. } | Frame::Disk(_),
+                ) => {
                     return Left::NotAQuestion;
                 }
                 Err(error) => return Left::Wire(error),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use consign_runtime::DiskWord;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use crate::identity::Identity;
 use crate::link::Link;
 use crate::network::Network;
 use crate::serve::Door;
-use crate::wire::{ClusterId, Lane, NodeId, WIRE_VERSION, WIRE_VERSION_OLDEST};
+use crate::wire::{ClusterId, DISKS_SINCE, Lane, NodeId, WIRE_VERSION, WIRE_VERSION_OLDEST};
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -58,8 +59,18 @@ impl TransportOptions {
 /// An answer that is being worked out.
 pub type Handling = Pin<Box<dyn Future<Output = Result<Bytes, String>> + Send>>;
 
+/// Whether a peer's disk counts, once that is known.
+pub type Meeting = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// Hears what other nodes say. Called on a connection's own task, so it must not block.
 pub trait Handler: Send + Sync + 'static {
+    /// The disk on which this node stands; none as long as it starts.
+    fn disk(&self) -> Option<DiskWord>;
+    /// A connection begins, and at its other end a peer says on which disk it stands; at version 1 it
+    /// says nothing. Gives whether it counts; the connection goes on only then.
+    fn meet(&self, peer: NodeId, word: Option<DiskWord>) -> Meeting;
+    /// A peer refuses to connect with the disk of this node, or does not any more.
+    fn disk_refused(&self, peer: NodeId, is_refused: bool);
     /// A message: nobody waits for anything.
     fn message(&self, from: NodeId, lane: Lane, payload: Bytes);
     /// A question; the answer is of no use after `deadline`.
@@ -136,6 +147,8 @@ struct Inner {
     peers: RwLock<BTreeMap<NodeId, Peer>>,
     stop: CancellationToken,
     address: SocketAddr,
+    tells_disks: bool,
+    door: Arc<Door>,
 }
 
 /// A handle; cheap to clone. Everything ends with [`Transport::stop`] or the last handle.
@@ -165,14 +178,17 @@ impl Transport {
             versions: options.versions,
             identity: options.identity,
         });
+        let tells_disks = me.versions.1 >= DISKS_SINCE;
         let stop = CancellationToken::new();
         let (listener, address) = network.bind(&options.listen).await?;
-        let door = Arc::new(Door::new(Arc::clone(&me), handler, stop.child_token()));
-        tokio::spawn(door.keep(Arc::clone(&network), listener));
+        let heard = Arc::clone(&handler);
+        let door = Arc::new(Door::new(Arc::clone(&me), heard, stop.child_token()));
+        tokio::spawn(Arc::clone(&door).keep(Arc::clone(&network), listener));
         let stopped = stop.clone();
         let dial = move |node: NodeId, address: &str| {
             Lane::ALL.map(|lane| {
-                let (network, me) = (Arc::clone(&network), Arc::clone(&me));
+                let network = Arc::clone(&network);
+                let me = (Arc::clone(&me), Arc::clone(&handler));
                 let peer = (node, address.to_owned());
                 let seed = options.seed ^ (node.0 << 8) ^ lane as u64;
                 Arc::new(Link::to(network, me, peer, lane, seed, &stopped))
@@ -183,7 +199,15 @@ impl Transport {
             peers: RwLock::default(),
             stop,
             address,
+            tells_disks,
+            door,
         })))
+    }
+
+    /// Whether it says on which disk its node stands to those who speak that version, too.
+    #[must_use]
+    pub fn tells_disks(&self) -> bool {
+        self.0.tells_disks
     }
 
     /// Where it listens.
@@ -201,6 +225,14 @@ impl Transport {
         let links = (self.0.dial)(node, address);
         let address = address.to_owned();
         peers.insert(node, Peer { address, links });
+    }
+
+    /// Ends all connections from and to a peer; those to it are made anew.
+    pub fn hang_up(&self, node: NodeId) {
+        self.0.door.hang_up(node);
+        if let Some(peer) = self.0.peers.write().get_mut(&node) {
+            peer.links = (self.0.dial)(node, &peer.address);
+        }
     }
 
     /// Forgets a peer. What waits for it is dropped.

@@ -10,24 +10,32 @@
 //!   3 request   id: the sender's own, payload: milliseconds left u32, the question
 //!   4 answer    id: the request's, payload: the answer
 //!   5 refusal   id: the request's, payload: why, in UTF-8
+//!   6 disk      id: 0, payload: disk u128, empty u8; from version 2 on
 //! ```
+//! At version 2 each side's first frame is its disk, the dialling side's first; whoever does not take the
+//! other's disk says so with a refusal of id 0 in place of anything else, and hangs up.
+//!
 //! Integers are little endian. Greeting and welcome never change, whatever the version: two nodes of
 //! different versions must be able to tell each other so.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use consign_runtime::{DiskId, DiskWord};
 
 /// The version of frames that this build speaks best.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 /// The oldest that it still speaks: one version back, so that a cluster can be upgraded node by node.
 pub const WIRE_VERSION_OLDEST: u16 = 1;
 /// Bytes of a greeting's or welcome's body at most.
 pub(crate) const GREETING_BYTES_MAX: usize = 64;
 /// Bytes of a frame's head: kind and id.
 pub(crate) const HEAD_BYTES: usize = 9;
+/// The first version at which each side says on which disk it stands.
+pub(crate) const DISKS_SINCE: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"CONSIGN\0";
 const GREETING_BYTES: usize = 8 + 2 + 2 + 16 + 8 + 8 + 1;
 const WELCOME_BYTES: usize = 3;
+const DISK_BYTES: usize = 16 + 1;
 
 /// Names a node; never given twice in a cluster's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,6 +227,7 @@ pub(crate) enum Frame {
         id: u64,
         reason: Bytes,
     },
+    Disk(DiskWord),
 }
 
 impl Frame {
@@ -231,6 +240,7 @@ impl Frame {
                 Frame::Request { question, .. } => 4 + question.len(),
                 Frame::Answer { answer, .. } => answer.len(),
                 Frame::Refusal { reason, .. } => reason.len(),
+                Frame::Disk(_) => DISK_BYTES,
             }
     }
 
@@ -246,6 +256,7 @@ impl Frame {
             Frame::Request { id, .. } => (3, *id),
             Frame::Answer { id, .. } => (4, *id),
             Frame::Refusal { id, .. } => (5, *id),
+            Frame::Disk(_) => (6, 0),
         };
         out.put_u8(kind);
         out.put_u64_le(id);
@@ -260,6 +271,10 @@ impl Frame {
             }
             Frame::Answer { answer, .. } => out.put_slice(answer),
             Frame::Refusal { reason, .. } => out.put_slice(reason),
+            Frame::Disk(word) => {
+                out.put_u128_le(word.disk.0);
+                out.put_u8(u8::from(word.is_empty));
+            }
         }
     }
 
@@ -285,6 +300,11 @@ impl Frame {
             3 => Err(WireError::Length(HEAD_BYTES + body.len())),
             4 => Ok(Frame::Answer { id, answer: body }),
             5 => Ok(Frame::Refusal { id, reason: body }),
+            6 if body.len() == DISK_BYTES => Ok(Frame::Disk(DiskWord {
+                disk: DiskId(body.get_u128_le()),
+                is_empty: body.get_u8() != 0,
+            })),
+            6 => Err(WireError::Length(HEAD_BYTES + body.len())),
             other => Err(WireError::Kind(other)),
         }
     }
@@ -341,6 +361,10 @@ mod tests {
                 id: 9,
                 reason: Bytes::from_static(b"not here"),
             },
+            Frame::Disk(DiskWord {
+                disk: DiskId(u128::MAX - 1),
+                is_empty: true,
+            }),
         ];
         for frame in frames {
             let mut out = BytesMut::new();
@@ -359,6 +383,10 @@ mod tests {
         assert_eq!(decode(&[0; 10]), Err(WireError::Length(10)));
         assert_eq!(
             decode(&[3, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]),
+            Err(WireError::Length(11))
+        );
+        assert_eq!(
+            decode(&[6, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]),
             Err(WireError::Length(11))
         );
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use consign_cluster::{
     ClusterId, Ears, Identity, NodeId, NodeLines, SystemNetwork, Transport, TransportOptions,
+    WIRE_VERSION_OLDEST,
 };
 use consign_orchestrator::{ClusterOptions, Consign, ReplicaOptions, Timing};
 
@@ -43,11 +44,15 @@ impl ClusterEnd {
         let cluster = ClusterId(xxhash_rust::xxh3::xxh3_128(authority.as_bytes()));
         let listen = settings.listen_address()?;
         let lines = Arc::new(NodeLines::default());
-        let options = TransportOptions::new(cluster, node, &listen, identity);
+        let options = TransportOptions {
+            versions: (WIRE_VERSION_OLDEST, settings.wire_version_newest),
+            ..TransportOptions::new(cluster, node, &listen, identity)
+        };
         let ears = Arc::new(Ears(Arc::clone(&lines)));
         let transport = Transport::start(SystemNetwork, options, ears)
             .await
             .with_context(|| format!("cannot listen for other nodes on {listen}"))?;
+        tracing::info!(%listen, newest = settings.wire_version_newest, "other nodes are heard");
         let members = settings.members()?;
         for (other, address) in members.iter().filter(|(other, _)| *other != node.0) {
             transport.set_peer(NodeId(*other), address);

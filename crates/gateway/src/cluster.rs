@@ -62,6 +62,10 @@ pub struct ClusterBody {
     node: u64,
     /// Whether it was taken out of the cluster, or of a part of it; it refuses clients then.
     taken_out: bool,
+    /// Whether the others know it by another disk than the one on which it stands; it refuses clients then.
+    disk_unknown: bool,
+    /// Nodes that come with another disk than the one by which it knows them; nothing of them counts.
+    other_disks: Vec<u64>,
     /// All nodes that it knows of.
     members: Vec<MemberBody>,
     /// All partitions.
@@ -97,6 +101,7 @@ pub fn changes() -> OpenApiRouter<Gateway> {
     (status = 401, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
     let (node, groups) = gateway.consign.replicas();
+    let disks = gateway.consign.disk_status();
     let mut members: Vec<MemberBody> = Vec::new();
     for (node, address) in groups.iter().flat_map(|group| &group.members) {
         if members.iter().all(|known| known.node != *node) {
@@ -109,7 +114,9 @@ pub async fn cluster(State(gateway): State<Gateway>) -> Answered {
     members.sort_by_key(|member| member.node);
     let body = ClusterBody {
         node,
-        taken_out: gateway.consign.ensure_in().is_err(),
+        taken_out: groups.iter().any(|group| group.taken_out),
+        disk_unknown: disks.is_unknown,
+        other_disks: disks.strange,
         members,
         partitions: groups.into_iter().map(PartitionBody::from).collect(),
     };
@@ -157,7 +164,7 @@ fn changed(partitions_left: usize) -> Answered {
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 503, description = "`node_taken_out`, `disk_unknown`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn join(
     State(gateway): State<Gateway>,
     Submission { body, .. }: Submission<JoinDto>,
@@ -185,7 +192,7 @@ pub async fn join(
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 503, description = "`node_taken_out`, `disk_unknown`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Answered {
     changed(gateway.consign.cluster_leave(node, CHANGE_WITHIN).await?)
 }
@@ -196,7 +203,7 @@ pub async fn leave(State(gateway): State<Gateway>, Path(node): Path<u64>) -> Ans
     (status = 401, body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`node_taken_out`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 503, description = "`node_taken_out`, `disk_unknown`, `not_serving`: ask another node", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn lead(
     State(gateway): State<Gateway>,
     Submission { body, .. }: Submission<LeadDto>,

@@ -8,7 +8,7 @@ use crate::cluster::{API, CLUSTER};
 use crate::problem::PROBLEM_JSON;
 
 /// What 503 says there.
-const UNAVAILABLE: &str = "`outcome_unknown`, `cluster_unreachable`, `not_serving`: send it again with the same `Idempotency-Key` after `Retry-After`. `node_taken_out`: this node is not in the cluster any more, and did nothing; ask another one.";
+const UNAVAILABLE: &str = "`outcome_unknown`, `cluster_unreachable`, `not_serving`: send it again with the same `Idempotency-Key` after `Retry-After`. `node_taken_out`: this node is not in the cluster any more, and did nothing; ask another one. `disk_unknown`: nor is it with the disk on which it stands.";
 
 /// The document with those answers, where a route has none of its own for the status.
 pub fn with_common_answers(mut document: Document) -> Document {

@@ -13,7 +13,7 @@ use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemBody};
 use crate::process::ProcessFigures;
-use crate::service_problem::TAKEN_OUT;
+use crate::service_problem::{DISK_UNKNOWN, TAKEN_OUT};
 
 /// How often histograms are folded.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -31,8 +31,8 @@ pub async fn healthz() -> Answered {
     answer::json(StatusCode::OK, &StatusBody { status: "alive" })
 }
 
-/// Whether work may be sent here; 503 says why not: `node_taken_out` of the cluster, or `not_serving`, e.g.
-/// as the journal's disk failed.
+/// Whether work may be sent here; 503 says why not: `node_taken_out` of the cluster, `disk_unknown` when the
+/// others know this node by another disk, or `not_serving`, e.g. as the journal's disk failed.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, body = StatusBody),
     (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
@@ -42,6 +42,11 @@ pub async fn readyz(State(gateway): State<Gateway>) -> Answered {
         Readiness::TakenOut { reason } => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             TAKEN_OUT,
+            reason,
+        )),
+        Readiness::DiskUnknown { reason } => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            DISK_UNKNOWN,
             reason,
         )),
         Readiness::NotReady { reason } | Readiness::Stopped { reason } => Err(Problem::new(

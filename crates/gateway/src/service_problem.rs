@@ -16,6 +16,8 @@ const STOPPED_RETRY_MS: u64 = 5_000;
 
 /// The code of a node that was taken out of the cluster.
 pub const TAKEN_OUT: &str = "node_taken_out";
+/// The code of a node that stands on another disk than the others know it by.
+pub const DISK_UNKNOWN: &str = "disk_unknown";
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
@@ -82,6 +84,12 @@ impl From<ServiceError> for Problem {
             ServiceError::TakenOut { reason } => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 TAKEN_OUT,
+                format!("{reason}; nothing was done, send the request to another node"),
+            )
+            .retry_after(STOPPED_RETRY_MS),
+            ServiceError::DiskUnknown { reason } => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                DISK_UNKNOWN,
                 format!("{reason}; nothing was done, send the request to another node"),
             )
             .retry_after(STOPPED_RETRY_MS),
@@ -281,6 +289,13 @@ mod tests {
                 },
                 503,
                 TAKEN_OUT,
+            ),
+            (
+                ServiceError::DiskUnknown {
+                    reason: "it is another".into(),
+                },
+                503,
+                DISK_UNKNOWN,
             ),
             (ServiceError::CursorExpired, 410, "cursor_expired"),
             (ServiceError::CursorInvalid, 400, "cursor_invalid"),

@@ -17,7 +17,7 @@ use crate::journal::{JOURNAL_FILE, Journal, STATE_FILE, open_database, open_log_
 use crate::log::PartitionId;
 use crate::recovery::{ensure_together, recover};
 use crate::segments::{SEGMENT_BYTES, SegmentLog};
-use crate::state::{StateStore, Table};
+use crate::state::{DISKS, StateStore, Table};
 
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 /// Rows that one transaction of a copy holds at most.
@@ -194,7 +194,8 @@ fn copy_state(
     Ok(tally)
 }
 
-/// Hands all rows of a state to `take`, table by table, slice by slice.
+/// Hands all rows of a state to `take`, table by table, slice by slice; but those about disks: a copy is
+/// another disk.
 fn each_state_row(
     rows: &ReadTransaction,
     mut take: impl FnMut(Table, &[(Vec<u8>, Vec<u8>)]) -> Result<(), redb::Error>,
@@ -206,6 +207,9 @@ fn each_state_row(
         let mut slice = Vec::new();
         for item in rows.iter()? {
             let (key, value) = item?;
+            if table == Table::Meta && key.value().starts_with(DISKS) {
+                continue;
+            }
             slice.push((key.value().to_vec(), value.value().to_vec()));
             if slice.len() >= ROWS_PER_SLICE {
                 take(table, &slice)?;

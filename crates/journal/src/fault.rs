@@ -59,6 +59,16 @@ impl Disk {
         platter.broken = false;
     }
 
+    /// Another disk takes its place, an empty one; backends of before reach it no more.
+    pub fn replace(&self) {
+        let mut platter = self.0.lock();
+        let life = platter.life + 1;
+        *platter = Platter {
+            life,
+            ..Platter::default()
+        };
+    }
+
     /// From now on a sync says that it is done, and does nothing.
     pub fn forget_syncs(&self) {
         self.0.lock().forgets = true;

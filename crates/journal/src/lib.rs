@@ -36,8 +36,9 @@ pub use journal::{Journal, Options, Recovered};
 pub use log::{Committed, Done, Entry, Health, PartitionId};
 pub use redb::StorageBackend;
 pub use replicated::{
-    Alone, AnswerError, Answering, GroupStatus, LeaderId, Machine, NextPart, Position,
-    ReplicaOptions, ReplicaWire, Replicas, ReplicasError, Timing, VisitRow, WireError,
+    Alone, AnswerError, Answering, DiskId, DiskStatus, DiskWord, GroupStatus, LeaderId, Machine,
+    NextPart, Position, ReplicaOptions, ReplicaWire, Replicas, ReplicasError, Timing, VisitRow,
+    WireError,
 };
 pub use restore::{restore, restore_as};
 pub use segments::SEGMENT_BYTES;

@@ -79,6 +79,9 @@ impl Table {
     }
 }
 
+/// Begins the keys of [`Table::Meta`] that hold for this very disk: no copy of the rows has them.
+pub(crate) const DISKS: &[u8] = b"disks/";
+
 /// One row to put, or to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use compact_str::ToCompactString;
-use consign_runtime::{PartitionId, ReplicasError};
+use consign_runtime::{DiskStatus, PartitionId, ReplicasError};
 
 use crate::error::ServiceError;
 use crate::service::Consign;
@@ -54,12 +54,19 @@ impl Consign {
         self.inner.node.hand_over().await;
     }
 
-    /// Refuses at once what this node cannot do because it was taken out of the cluster, or of a part.
+    /// Refuses at once what this node cannot do because it was taken out of the cluster, or of a part, or
+    /// because the others do not know its disk.
     ///
     /// # Errors
-    /// `TakenOut`.
+    /// `TakenOut`, `DiskUnknown`.
     pub fn ensure_in(&self) -> Result<(), ServiceError> {
         Ok(self.inner.node.ensure_in()?)
+    }
+
+    /// How this node stands with others' disks, and they with its own.
+    #[must_use]
+    pub fn disk_status(&self) -> DiskStatus {
+        self.inner.node.disk_status()
     }
 
     fn ensure_cluster(&self) -> Result<(), ServiceError> {
@@ -77,6 +84,7 @@ impl From<ReplicasError> for ServiceError {
         match error {
             ReplicasError::NoLeader { .. } => ServiceError::Unreachable { reason },
             ReplicasError::TakenOut { .. } => ServiceError::TakenOut { reason },
+            ReplicasError::DiskUnknown { .. } => ServiceError::DiskUnknown { reason },
             _ => ServiceError::ClusterRefused { reason },
         }
     }

@@ -111,6 +111,13 @@ pub enum ServiceError {
     /// A stored record could not be read.
     #[error("storage: {0}")]
     Storage(CompactString),
+    /// The node stands on another disk than the others know it by; nothing was done, and others serve.
+    /// No other node hears this: one of the release before could not read it.
+    #[error("{reason}")]
+    DiskUnknown {
+        /// In full.
+        reason: CompactString,
+    },
 }
 
 impl ServiceError {

@@ -188,6 +188,10 @@ impl Consign {
                 replayed: outcome.replayed,
                 settled: outcome.settled,
             },
+            // One of the release before could not read it; nothing was done here.
+            Err(ServiceError::DiskUnknown { reason }) => {
+                Done::Failed(ServiceError::Unreachable { reason })
+            }
             Err(error) => Done::Failed(error),
         }
     }

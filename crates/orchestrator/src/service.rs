@@ -42,6 +42,11 @@ pub enum Readiness {
         /// For people.
         reason: String,
     },
+    /// Not on this disk, and why: others serve.
+    DiskUnknown {
+        /// For people.
+        reason: String,
+    },
     /// Not now, and why.
     NotReady {
         /// For people.
@@ -190,7 +195,10 @@ impl Consign {
             && !matches!(health, Health::Stopped { .. })
         {
             let reason = error.to_string();
-            return Readiness::TakenOut { reason };
+            return match error {
+                ServiceError::DiskUnknown { .. } => Readiness::DiskUnknown { reason },
+                _ => Readiness::TakenOut { reason },
+            };
         }
         match health {
             Health::Stopped { reason } => Readiness::Stopped { reason },
@@ -231,7 +239,7 @@ impl Consign {
     /// Waits until everything that any node has acknowledged before this call can be read here.
     ///
     /// # Errors
-    /// `Unreachable` when a partition has no leader that answers in time; `TakenOut` at once.
+    /// `Unreachable` when a partition has no leader that answers in time; `TakenOut` or `DiskUnknown` at once.
     pub async fn read(&self) -> Result<(), ServiceError> {
         Ok(self.inner.node.read(READ_WITHIN).await?)
     }

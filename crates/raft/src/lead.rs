@@ -431,6 +431,16 @@ impl<L: Log> Raft<L> {
         leading.peers.get(&node).map(|peer| peer.has)
     }
 
+    /// For how long a replica has not been heard, as far as this leader knows.
+    #[must_use]
+    pub fn silence_of(&self, node: u64) -> Option<u64> {
+        let Role::Leader(leading) = &self.role else {
+            return None;
+        };
+        let peer = leading.peers.get(&node)?;
+        Some(self.now.saturating_sub(peer.heard_at))
+    }
+
     /// Who is in the group as the leader sees it: for changes of it.
     ///
     /// # Errors

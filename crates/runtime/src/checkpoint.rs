@@ -265,11 +265,16 @@ impl NodeInner {
         Ok(())
     }
 
-    /// Moves the answers of keyed commands to disk.
-    fn write_commands(&self, store: &Store) -> Result<(), UpkeepError> {
+    /// The table for answers of commands from now on; what is past its time is deleted.
+    pub(crate) fn commands_table(&self, store: &Store) -> Result<Table, ReadError> {
         let lifetime = Timestamp::ZERO.plus_millis(self.command_memory_ms.max(1));
         let generation = self.now().0.div_euclid(lifetime.0);
-        let table = store.commands_of(generation, |table| self.written_keys.clear(table))?;
+        store.commands_of(generation, |table| self.written_keys.clear(table))
+    }
+
+    /// Moves the answers of keyed commands to disk.
+    fn write_commands(&self, store: &Store) -> Result<(), UpkeepError> {
+        let table = self.commands_table(store)?;
         let mut slice = Vec::new();
         let mut writes = Vec::new();
         for shard in self.commands.shards() {

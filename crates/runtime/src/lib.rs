@@ -57,9 +57,9 @@ pub use behaviour::Behaviour;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::{CodecError, decode, encode};
 pub use consign_journal::{
-    Answering, BackupError, BackupManifest, GroupStatus, OpenError, PartitionId, ReplicaOptions,
-    ReplicaWire, ReplicasError, StorageBackend, StoreError, Threads, Timing, WireError, WorkFailed,
-    restore,
+    Answering, BackupError, BackupManifest, DiskId, DiskStatus, DiskWord, GroupStatus, OpenError,
+    PartitionId, ReplicaOptions, ReplicaWire, ReplicasError, StorageBackend, StoreError, Threads,
+    Timing, WireError, WorkFailed, restore,
 };
 pub use handle::Host;
 pub use node::{Node, NodeStats, StartError, UpkeepError};

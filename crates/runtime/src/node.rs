@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consign_domain::time::Timestamp;
-use consign_journal::{PartitionId, Threads, WireError};
+use consign_journal::{DiskWord, PartitionId, Threads, WireError};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -292,6 +292,27 @@ impl Node {
         let stores = self.0.open_stores().map_err(|error| error.to_string())?;
         let answer = stores.log.answer(question).await;
         answer.map_err(|error| error.to_string())
+    }
+
+    /// What this node says to others of its disk; none before it runs, and once it is closed.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskWord> {
+        self.0.stores()?.log.disk()
+    }
+
+    /// A peer comes with a disk, or, at version 1, says nothing of it. Gives whether anything of it counts.
+    pub async fn meet(&self, node: u64, word: Option<DiskWord>) -> bool {
+        match self.0.stores() {
+            Some(stores) => stores.log.meet(node, word).await,
+            None => false,
+        }
+    }
+
+    /// A peer refuses this node's disk, or takes it.
+    pub fn disk_refused(&self, peer: u64, is_refused: bool) {
+        if let Some(stores) = self.0.stores() {
+            stores.log.disk_refused(peer, is_refused);
+        }
     }
 
     /// Says who answers what those above the runtime ask each other, with [`Node::ask_leader`].

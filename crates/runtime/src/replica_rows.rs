@@ -98,6 +98,9 @@ impl NodeInner {
         let _no_checkpoint = self.checkpointer.pause();
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let store = self.store().map_err(|error| text(&error))?;
+        // What is past its time goes now: on a disk that is new, or was away for long, the next checkpoint
+        // would take the answers that come with the snapshot for such.
+        self.commands_table(&store).map_err(|error| text(&error))?;
         self.delete_rows_of(partition, &store)?;
         self.forget(partition);
         let mut entities = BTreeSet::new();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_journal::{GroupStatus, PartitionId, Replicas, ReplicasError};
+use consign_journal::{DiskStatus, GroupStatus, PartitionId, Replicas, ReplicasError};
 
 use crate::node::Node;
 
@@ -17,10 +17,11 @@ impl Node {
         self.0.out_of_touch.lock().clone()
     }
 
-    /// Refuses what a node cannot do that was taken out of the cluster, or of a part of it.
+    /// Refuses what a node cannot do that was taken out of the cluster, or of a part of it, or whose disk
+    /// the others do not know.
     ///
     /// # Errors
-    /// Of how much.
+    /// Which of these.
     pub fn ensure_in(&self) -> Result<(), ReplicasError> {
         self.0
             .stores()
@@ -85,6 +86,13 @@ impl Node {
     fn log(&self) -> Result<Arc<Replicas>, ReplicasError> {
         let stores = self.0.stores().ok_or(ReplicasError::NotRunning)?;
         Ok(Arc::clone(&stores.log))
+    }
+
+    /// How this node stands with others' disks, and they with its own.
+    #[must_use]
+    pub fn disk_status(&self) -> DiskStatus {
+        let stores = self.0.stores();
+        stores.map_or_else(DiskStatus::default, |stores| stores.log.disk_status())
     }
 
     /// This node's number, and how all partitions stand.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consign_cluster::{CallError, Lane, Network, NodeId, Transport, TransportOptions};
+use consign_cluster::{
+    CallError, Lane, Network, NodeId, Transport, TransportOptions, WIRE_VERSION,
+    WIRE_VERSION_OLDEST,
+};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use turmoil::net::{TcpListener, TcpStream};
@@ -45,7 +48,7 @@ async fn start(n: u64, listener: Arc<Listener>) -> Transport {
         listen: format!("0.0.0.0:{PORT}"),
         // TLS draws random numbers and reads the system's clock: it would not replay.
         identity: None,
-        versions: (1, 1),
+        versions: (WIRE_VERSION_OLDEST, WIRE_VERSION),
         seed: n,
     };
     let transport = Transport::start(Simulated, options, listener).await;

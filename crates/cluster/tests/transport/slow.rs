@@ -8,7 +8,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use consign_cluster::{Lane, Network, NodeId, SystemNetwork, Transport, TransportOptions};
+use consign_cluster::{
+    Lane, Network, NodeId, SystemNetwork, Transport, TransportOptions, WIRE_VERSION,
+    WIRE_VERSION_OLDEST,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
@@ -89,7 +92,7 @@ async fn start(n: u64) -> Transport {
         node: NodeId(n),
         listen: "127.0.0.1:0".to_owned(),
         identity: None,
-        versions: (1, 1),
+        versions: (WIRE_VERSION_OLDEST, WIRE_VERSION),
         seed: n,
     };
     let started = Transport::start(Slow, options, Arc::<Listener>::default());

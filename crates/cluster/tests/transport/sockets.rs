@@ -7,11 +7,12 @@ use consign_cluster::certs;
 use consign_cluster::{
     CallError, ClusterId, Identity, Lane, NodeId, SendError, TransportOptions, WIRE_VERSION,
 };
+use consign_runtime::{DiskId, DiskWord};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::world::{Node, eventually, options, start};
+use crate::world::{DISK, Node, eventually, options, start};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -133,7 +134,7 @@ async fn strangers_are_refused() {
         ..options(&authority, 1)
     };
     let why = refused(future, options(&authority, 2)).await;
-    assert!(why.contains("OtherVersion(1)"), "{why}");
+    assert!(why.contains("OtherVersion(2)"), "{why}");
     // A certificate of the cluster, but of another node than it says.
     let liar = TransportOptions {
         node: NodeId(3),
@@ -158,18 +159,91 @@ async fn strangers_are_refused() {
     refused(plain, options(&authority, 2)).await;
 }
 
+/// Two nodes speak the newest version that both know; from the second on they say their disks.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_version_but_one_is_still_understood() {
+async fn nodes_of_all_versions_understand_each_other() {
     let authority = certs::authority().expect("a key");
-    let newer = TransportOptions {
-        versions: (WIRE_VERSION, WIRE_VERSION + 1),
-        ..options(&authority, 1)
+    let speaks = |n, versions| TransportOptions {
+        versions,
+        ..options(&authority, n)
     };
-    let (new, old) = (start(newer).await, start(options(&authority, 2)).await);
-    new.knows(2, &old);
-    old.knows(1, &new);
-    assert!(new.echo(2, "old friend", PATIENCE).await.is_some());
-    assert!(old.echo(1, "new friend", PATIENCE).await.is_some());
+    let (first, both, second) = ((1, 1), (1, 2), (2, 2));
+    for (of_one, of_two, said) in [
+        (first, first, None),
+        (first, both, None),
+        (both, first, None),
+        (both, both, Some(DISK)),
+        (both, second, Some(DISK)),
+        (second, both, Some(DISK)),
+        (second, second, Some(DISK)),
+        // One from the future.
+        (both, (1, 3), Some(DISK)),
+    ] {
+        let one = start(speaks(1, of_one)).await;
+        let two = start(speaks(2, of_two)).await;
+        one.knows(2, &two);
+        two.knows(1, &one);
+        let why = format!("{of_one:?} and {of_two:?}");
+        assert!(one.echo(2, "there", PATIENCE).await.is_some(), "{why}");
+        assert!(two.echo(1, "back", PATIENCE).await.is_some(), "{why}");
+        for (node, other) in [(&one, 2), (&two, 1)] {
+            let met = node.listener.met.lock().get(&NodeId(other)).copied();
+            assert_eq!(met, Some(said), "{why}");
+        }
+    }
+    for (of_one, of_two, newest) in [(first, second, 2), (second, first, 1)] {
+        let why = refused(speaks(1, of_one), speaks(2, of_two)).await;
+        assert!(why.contains(&format!("OtherVersion({newest})")), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_heard_of_a_node_with_a_disk_that_does_not_count() {
+    let (one, two) = (options_of(1), options_of(2));
+    let (one, two) = (start(one).await, start(two).await);
+    let other = DiskWord {
+        disk: DiskId(8),
+        is_empty: true,
+    };
+    *two.listener.disk.lock() = Some(other);
+    *one.listener.refuses.lock() = Some(other.disk);
+    one.knows(2, &two);
+    two.knows(1, &one);
+    let by_one = || two.listener.refused_by.lock().contains(&NodeId(1));
+    eventually("it hears that it is refused", by_one).await;
+    let within = Duration::from_millis(300);
+    assert_eq!(two.echo(1, "let me in", within).await, None);
+    assert_eq!(one.echo(2, "who are you", within).await, None);
+    let why = two.trouble(1).expect("it is refused");
+    assert!(why.contains("another disk"), "{why}");
+    assert!(one.listener.refused_by.lock().is_empty());
+    // It counts now.
+    *one.listener.refuses.lock() = None;
+    assert!(two.echo(1, "and now", PATIENCE).await.is_some());
+    assert!(one.echo(2, "welcome", PATIENCE).await.is_some());
+    assert!(!by_one());
+}
+
+/// Who starts says nothing of its disk yet, so nobody is connected to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_is_waited_for() {
+    let (one, two) = (options_of(1), options_of(2));
+    let (one, two) = (start(one).await, start(two).await);
+    *two.listener.disk.lock() = None;
+    one.knows(2, &two);
+    let within = Duration::from_millis(300);
+    assert_eq!(one.echo(2, "are you there", within).await, None);
+    *two.listener.disk.lock() = Some(DISK);
+    assert!(one.echo(2, "and now", PATIENCE).await.is_some());
+}
+
+/// Of a cluster without certificates.
+fn options_of(n: u64) -> TransportOptions {
+    let authority = certs::authority().expect("a key");
+    TransportOptions {
+        identity: None,
+        ..options(&authority, n)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,14 +273,7 @@ async fn stalled_and_mangled_greetings_block_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mangled_and_oversized_frames_end_only_their_connection() {
-    let plain = |n| {
-        let authority = certs::authority().expect("a key");
-        TransportOptions {
-            identity: None,
-            ..options(&authority, n)
-        }
-    };
-    let (one, two) = (start(plain(1)).await, start(plain(2)).await);
+    let (one, two) = (start(options_of(1)).await, start(options_of(2)).await);
     one.knows(2, &two);
     assert!(one.echo(2, "hello", PATIENCE).await.is_some());
     let mut greeting = vec![0, 0, 0, 45];

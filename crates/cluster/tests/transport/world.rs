@@ -1,27 +1,74 @@
 //! Nodes of a test: what they are told is kept, what they are asked is echoed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use consign_cluster::certs::{self, Pair};
 use consign_cluster::{
-    ClusterId, Handler, Handling, Identity, Lane, NodeId, SystemNetwork, Transport,
+    ClusterId, Handler, Handling, Identity, Lane, Meeting, NodeId, SystemNetwork, Transport,
     TransportOptions,
 };
+use consign_runtime::{DiskId, DiskWord};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub const CLUSTER: ClusterId = ClusterId(77);
 
+/// The disk of a listener that has no other.
+pub const DISK: DiskWord = DiskWord {
+    disk: DiskId(7),
+    is_empty: false,
+};
+
 /// Keeps messages; answers `echo …` with the rest, `slow …` after a second, `never` not at all, and
 /// refuses the rest.
-#[derive(Default)]
 pub struct Listener {
     pub messages: Mutex<Vec<(NodeId, Lane, Bytes)>>,
+    /// None as long as it starts.
+    pub disk: Mutex<Option<DiskWord>>,
+    /// What each peer said when it was met last.
+    pub met: Mutex<BTreeMap<NodeId, Option<DiskWord>>>,
+    /// The disk that it takes from nobody.
+    pub refuses: Mutex<Option<DiskId>>,
+    /// Those who do not take its own.
+    pub refused_by: Mutex<BTreeSet<NodeId>>,
+}
+
+impl Default for Listener {
+    fn default() -> Listener {
+        Listener {
+            messages: Mutex::default(),
+            disk: Mutex::new(Some(DISK)),
+            met: Mutex::default(),
+            refuses: Mutex::default(),
+            refused_by: Mutex::default(),
+        }
+    }
 }
 
 impl Handler for Listener {
+    fn disk(&self) -> Option<DiskWord> {
+        *self.disk.lock()
+    }
+
+    fn meet(&self, peer: NodeId, word: Option<DiskWord>) -> Meeting {
+        self.met.lock().insert(peer, word);
+        let refused = *self.refuses.lock();
+        let takes = word.is_none_or(|word| Some(word.disk) != refused);
+        Box::pin(std::future::ready(takes))
+    }
+
+    fn disk_refused(&self, peer: NodeId, is_refused: bool) {
+        let mut refused_by = self.refused_by.lock();
+        if is_refused {
+            refused_by.insert(peer);
+        } else {
+            refused_by.remove(&peer);
+        }
+    }
+
     fn message(&self, from: NodeId, lane: Lane, payload: Bytes) {
         self.messages.lock().push((from, lane, payload));
     }

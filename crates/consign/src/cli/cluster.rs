@@ -266,6 +266,15 @@ fn print_status(status: &Value) {
             status["node"]
         );
     }
+    if status["disk_unknown"] == true {
+        println!(
+            "node {} stands on another disk than the one by which the others know it, and refuses clients\n",
+            status["node"]
+        );
+    }
+    for node in numbers(&status["other_disks"]) {
+        println!("node {node} comes with another disk: nothing of it counts\n");
+    }
     let mut leads: BTreeMap<u64, usize> = BTreeMap::new();
     println!("partition  leader  term  voters        entries  applied here");
     for partition in status["partitions"].as_array().into_iter().flatten() {

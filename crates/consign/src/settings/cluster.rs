@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use consign_cluster::{WIRE_VERSION, WIRE_VERSION_OLDEST};
 use consign_orchestrator::Timing;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ pub(crate) struct ClusterSettings {
     pub(crate) heartbeat_ms: u64,
     pub(crate) election_timeout_ms: u64,
     pub(crate) seal_after_ms: u64,
+    pub(crate) wire_version_newest: u16,
 }
 
 impl Default for ClusterSettings {
@@ -45,6 +47,7 @@ impl Default for ClusterSettings {
             heartbeat_ms: super::in_ms(timing.heartbeat),
             election_timeout_ms: super::in_ms(timing.election),
             seal_after_ms: super::in_ms(timing.seal_after),
+            wire_version_newest: WIRE_VERSION,
         }
     }
 }
@@ -116,6 +119,12 @@ impl ClusterSettings {
         if self.certificates.as_os_str().is_empty() {
             bail!(
                 "cluster.certificates is empty and must be the directory that `consign certs` made"
+            );
+        }
+        let newest = self.wire_version_newest;
+        if !(WIRE_VERSION_OLDEST..=WIRE_VERSION).contains(&newest) {
+            bail!(
+                "cluster.wire_version_newest is {newest} and must be from {WIRE_VERSION_OLDEST} to {WIRE_VERSION}"
             );
         }
         self.check_timing()
@@ -343,6 +352,27 @@ mod tests {
             ..three()
         };
         refused(&without, &["cluster.certificates", "consign certs"]);
+    }
+
+    #[test]
+    fn only_versions_that_this_build_speaks_are_taken() {
+        for newest in [WIRE_VERSION_OLDEST, WIRE_VERSION] {
+            let held = ClusterSettings {
+                wire_version_newest: newest,
+                ..three()
+            };
+            held.check().expect("it is spoken");
+        }
+        for newest in [WIRE_VERSION_OLDEST - 1, WIRE_VERSION + 1] {
+            let held = ClusterSettings {
+                wire_version_newest: newest,
+                ..three()
+            };
+            refused(
+                &held,
+                &["cluster.wire_version_newest", &newest.to_string(), "from 1"],
+            );
+        }
     }
 
     #[test]

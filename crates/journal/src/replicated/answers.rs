@@ -38,6 +38,7 @@ impl Replicas {
             Question::Change(partition, change) => {
                 Answer::Changed(self.take_step(partition, &change).await)
             }
+            Question::Disk(node) => Answer::Disk(self.known(node)),
             Question::Snapshot(part) => Answer::Snapshot(self.take_snapshot_part(*part).await?),
         };
         Ok(encode(&answer))

@@ -7,6 +7,7 @@ use consign_raft::Mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::disks::Known;
 use super::moves::Change;
 use super::replicas::Position;
 use super::snapshots::PartRows;
@@ -29,6 +30,8 @@ pub(crate) enum Question {
     Snapshot(Box<SnapshotPart>),
     /// Take the next step of a change, if you lead this partition.
     Change(u16, Change),
+    /// By which disk do you know this node? Only for those who speak version 2.
+    Disk(u64),
 }
 
 /// A part of a snapshot on its way.
@@ -57,6 +60,8 @@ pub(crate) enum Answer {
     Snapshot(Option<Mark>),
     /// Whether nothing is left to do, or why it cannot be done.
     Changed(Result<bool, String>),
+    /// What is known of it.
+    Disk(Known),
 }
 
 /// Why a replica's question has no answer.

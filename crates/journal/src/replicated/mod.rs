@@ -16,6 +16,8 @@
 mod answers;
 mod apply;
 mod batch;
+mod disks;
+mod founding;
 mod group;
 mod lead;
 mod linearizable;
@@ -26,6 +28,7 @@ mod options;
 mod outside;
 mod positions;
 mod purge;
+mod readmission;
 mod reads;
 mod replicas;
 pub(crate) mod reshape;
@@ -35,6 +38,7 @@ mod store;
 mod wire;
 
 pub use batch::LeaderId;
+pub use disks::{DiskId, DiskStatus, DiskWord};
 pub use machine::{Machine, NextPart, VisitRow};
 pub use messages::AnswerError;
 pub use options::{ReplicaOptions, Timing};

@@ -61,6 +61,7 @@ impl Replicas {
         address: &str,
         within: Duration,
     ) -> Result<usize, ReplicasError> {
+        self.vouch_as_met(node).await?;
         self.change_all(&Change::Join(node, address.to_owned()), within)
             .await
     }
@@ -71,6 +72,9 @@ impl Replicas {
     /// # Errors
     /// When a partition's leader refuses.
     pub async fn leave(&self, node: u64, within: Duration) -> Result<usize, ReplicasError> {
+        // Whoever takes it out does not want it back.
+        self.with_disks(move |disks| disks.returns(node, None))
+            .await?;
         self.change_all(&Change::Leave(node), within).await
     }
 
@@ -138,7 +142,11 @@ impl Replicas {
     }
 
     /// Changes all partitions, one after another.
-    async fn change_all(&self, change: &Change, within: Duration) -> Result<usize, ReplicasError> {
+    pub(super) async fn change_all(
+        &self,
+        change: &Change,
+        within: Duration,
+    ) -> Result<usize, ReplicasError> {
         let deadline = Instant::now() + within;
         let mut left = 0;
         for partition in 0..self.partitions() {

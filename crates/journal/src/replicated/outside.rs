@@ -1,4 +1,4 @@
-//! Partitions whose groups this node was taken out of.
+//! Partitions whose groups this node was taken out of, or may not be in with the disk it stands on.
 //!
 //! In: Raft's word on it. Out: how many they are, cheaply, as every request asks; and an end to what
 //! would wait for entries that do not come any more.
@@ -41,12 +41,16 @@ impl Replicas {
         self.group(partition).is_some_and(|group| group.is_out())
     }
 
-    /// Refuses what a node cannot do that was taken out of partitions. Costs next to nothing.
+    /// Refuses what a node cannot do that was taken out of partitions, or whose disk the others do not
+    /// know. Costs next to nothing.
     ///
     /// # Errors
-    /// Of how many.
+    /// Of how many, or that it stands on another disk.
     pub fn ensure_in(&self) -> Result<(), ReplicasError> {
         let running = self.running.get();
+        if running.is_some_and(|running| running.disks.is_unknown()) {
+            return Err(ReplicasError::DiskUnknown { node: self.node() });
+        }
         let groups = running.into_iter().flat_map(|running| &running.groups);
         match groups.filter(|group| group.is_out()).count() {
             0 => Ok(()),

@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::batch::{Batch, LeaderId};
+use super::disks::Disks;
 use super::group::Group;
 use super::linearizable::ReadIndexes;
 use super::machine::Machine;
 use super::options::ReplicaOptions;
+use super::readmission::have_nothing;
 use super::reads::Rounds;
 use super::snapshots::{Arriving, file_of, install};
 use super::store::{GroupLog, records_in};
@@ -76,6 +78,12 @@ pub enum ReplicasError {
         /// Of so many.
         of: usize,
     },
+    /// So many others know this node by another disk that it can do nothing.
+    #[error("node {node} stands on another disk than the one by which the others know it")]
+    DiskUnknown {
+        /// This node.
+        node: u64,
+    },
     /// They are not running.
     #[error("the replicas are not running")]
     NotRunning,
@@ -98,6 +106,7 @@ const TICKS_PER_LOOK: u64 = 25;
 
 /// What runs once started.
 pub(crate) struct Running {
+    pub(super) disks: Arc<Disks>,
     pub(crate) groups: Vec<Arc<Group>>,
 }
 
@@ -174,14 +183,18 @@ impl Replicas {
             ));
         }
         let running = Running {
+            disks: self.open_disks(have_nothing(&groups)).await?,
             groups: groups.clone(),
         };
         if self.running.set(running).is_err() {
             return Err(ReplicasError::Log("they run already".to_owned()));
         }
+        let founds = self.founds_at_once();
         let mut tasks = self.tasks.lock();
         for group in &groups {
-            self.found(group);
+            if founds {
+                self.found(group);
+            }
             let state = Arc::clone(&self.state);
             let leading = tokio::spawn(Arc::clone(group).follow_lead());
             let sending = tokio::spawn(Arc::clone(group).send_snapshots(self.node(), state));
@@ -191,7 +204,9 @@ impl Replicas {
         if !self.is_alone() {
             let ticking = tokio::spawn(tick(groups));
             let balancing = tokio::spawn(Arc::clone(self).keep_balance());
-            tasks.extend([ticking, balancing]);
+            let disks = tokio::spawn(Arc::clone(self).keep_disks());
+            let readmitting = tokio::spawn(Arc::clone(self).keep_readmitting());
+            tasks.extend([ticking, balancing, disks, readmitting]);
         }
         Ok(())
     }
@@ -245,20 +260,14 @@ impl Replicas {
         Ok(())
     }
 
-    /// Founds the cluster, if this node is the first of its founders and has never met it. One alone
-    /// founds it: several would found several.
-    fn found(&self, group: &Group) {
-        let members = &self.options.members;
-        if members
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == self.node())
-        {
-            let membership = Membership {
-                voters: members.clone(),
-                learners: BTreeMap::new(),
-            };
-            group.act(|core| core.raft.found(membership));
-        }
+    /// What is known of disks, this one's own name first; `is_new` when nothing else is on it.
+    async fn open_disks(&self, is_new: bool) -> Result<Arc<Disks>, ReplicasError> {
+        let state = Arc::clone(&self.state);
+        let opening = move || Disks::open(&state, is_new);
+        let opened = self.journal.threads().run(opening).await;
+        let failed = |error: &dyn fmt::Display| ReplicasError::Log(error.to_string());
+        let opened = opened.map_err(|error| failed(&error))?;
+        opened.map(Arc::new).map_err(|error| failed(&error))
     }
 
     pub(crate) fn running(&self) -> Result<&Running, ReplicasError> {

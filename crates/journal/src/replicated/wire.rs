@@ -28,6 +28,12 @@ pub trait ReplicaWire: Send + Sync + 'static {
     fn tell(&self, node: u64, message: Bytes);
     /// Where a node is reached from now on.
     fn locate(&self, node: u64, address: &str);
+    /// Whether this node says on which disk it stands, and hears it of others ([`crate::Replicas::meet`]).
+    fn tells_disks(&self) -> bool {
+        false
+    }
+    /// Ends the connections to a node, and makes them anew if it counts.
+    fn hang_up(&self, _: u64) {}
 }
 
 /// There is nobody else.
