@@ -73,7 +73,8 @@ impl Machine for Recorder {
         parts: NextPart<'_>,
     ) -> Result<(), String> {
         let mut replaced = self.replaced.lock();
-        replaced.clear();
+        // Other partitions' snapshots may arrive as well.
+        replaced.retain(|(_, key, _)| !key.starts_with(&partition.0.to_be_bytes()));
         while let Some(part) = parts()? {
             replaced.extend(part);
         }
