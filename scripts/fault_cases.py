@@ -164,6 +164,17 @@ def kill_follower(run):
     killed_for_a_while(run, run.cluster.follower())
 
 
+@case(KILL_GAP_SECONDS_MAX)
+def lost_disks(run):
+    """The leader's disk is lost, then that of node 1, which founded the cluster: each comes back on an empty one."""
+    for node in (run.cluster.leader(), run.cluster.nodes[0]):
+        node.lose_disk()
+        run.hold(DEAD_SECONDS)
+        run.notes.setdefault("ready_again_s", []).append(round(node.start(), 2))
+        run.caught_up(node)
+        run.evens_out()
+
+
 @case(None)
 def kill_all(run):
     """SIGKILL of every node at once: all that was acknowledged is on their disks."""

@@ -118,6 +118,11 @@ class Node:
             self.kill()
             return None
 
+    def lose_disk(self):
+        """SIGKILL, and nothing of what it held is there any more."""
+        self.kill()
+        shutil.rmtree(self.data)
+
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 

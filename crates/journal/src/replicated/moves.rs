@@ -25,6 +25,8 @@ use crate::log::PartitionId;
 
 /// Entries that a replica may lack and still count as one that keeps up.
 const KEEPS_UP_ENTRIES: u64 = 500;
+/// Heartbeats that a replica may leave unanswered and still count as one that is there.
+const UNANSWERED_MAX: u32 = 3;
 /// How long a lead waits until its target has everything.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 /// How long a lead waits until its target leads.
@@ -97,7 +99,7 @@ impl Replicas {
         let Ok(running) = self.running() else { return };
         let moves = running.groups.iter().map(|group| async {
             let Some(lead) = group.lead() else { return };
-            let others = group.look(keeping_up);
+            let others = group.look(|raft| self.keeping_up(raft));
             // Each partition begins elsewhere, so that no one node gets all of them.
             let nth = usize::from(group.partition.0) % others.len().max(1);
             for to in others.iter().cycle().skip(nth).take(others.len()) {
@@ -126,7 +128,7 @@ impl Replicas {
                 else {
                     continue;
                 };
-                if !group.look(|raft| keeps_up(raft, to)) {
+                if !group.look(|raft| self.keeps_up(raft, to)) {
                     continue;
                 }
                 // Seen twice: who has just come back must keep up for a while.
@@ -210,13 +212,13 @@ impl Replicas {
             Change::Join(node, address) if membership.learners.get(node) != Some(address) => {
                 next.learners.insert(*node, address.clone());
             }
-            Change::Join(node, address) if group.look(|raft| keeps_up(raft, *node)) => {
+            Change::Join(node, address) if group.look(|raft| self.keeps_up(raft, *node)) => {
                 next.learners.remove(node);
                 next.voters.insert(*node, address.clone());
             }
             Change::Join(..) => return Ok(false),
             Change::Leave(node) if *node == self.node() => {
-                let others = group.look(keeping_up);
+                let others = group.look(|raft| self.keeping_up(raft));
                 let nth = usize::from(partition) % others.len().max(1);
                 let to = others.get(nth).ok_or("nobody else could lead it")?;
                 if let Err(error) = self.move_lead(group, *to).await {
@@ -260,7 +262,7 @@ impl Replicas {
 
     /// Moves a lead of this node.
     async fn move_lead(&self, group: &Group, to: u64) -> Result<(), String> {
-        if !group.look(|raft| keeps_up(raft, to)) {
+        if !group.look(|raft| self.keeps_up(raft, to)) {
             return Err(format!("node {to} does not keep up"));
         }
         group.seal(true);
@@ -271,8 +273,9 @@ impl Replicas {
 
     async fn try_move_lead(&self, group: &Group, to: u64) -> Result<(), String> {
         let partition = group.partition;
+        let is_gone = || group.look(|raft| self.is_gone(raft, to));
         let has_all = || group.look(|raft| lacks(raft, to)) == Some(0);
-        if !looked_for(has_all, CATCH_UP_MAX).await {
+        if !looked_for(has_all, is_gone, CATCH_UP_MAX).await {
             return Err(format!("node {to} has not come to have everything"));
         }
         let handed = group.act(|core| core.raft.hand_over(to));
@@ -281,21 +284,48 @@ impl Replicas {
             let leader = group.look(Raft::leader);
             leader.is_some_and(|leader| leader != self.node())
         };
-        if !looked_for(is_led, ELECTED_MAX).await {
+        if !looked_for(is_led, is_gone, ELECTED_MAX).await {
             return Err(format!("node {to} was not elected"));
         }
         tracing::info!(%partition, to, "gave the lead away");
         Ok(())
     }
+
+    /// Whether a replica has not answered this leader for a while: nothing is given to it, as everybody
+    /// would wait.
+    fn is_gone(&self, raft: &Raft<GroupLog>, node: u64) -> bool {
+        let silence = raft.silence_of(node).map(Duration::from_millis);
+        silence.is_some_and(|silence| silence > self.options.timing.heartbeat * UNANSWERED_MAX)
+    }
+
+    fn keeps_up(&self, raft: &Raft<GroupLog>, node: u64) -> bool {
+        let keeps_up = lacks(raft, node).is_some_and(|entries| entries <= KEEPS_UP_ENTRIES);
+        keeps_up && !self.is_gone(raft, node)
+    }
+
+    /// The other voters that keep up, by number.
+    fn keeping_up(&self, raft: &Raft<GroupLog>) -> Vec<u64> {
+        let voters = raft.membership().voters.keys().copied();
+        voters.filter(|other| self.keeps_up(raft, *other)).collect()
+    }
 }
 
-async fn looked_for(found: impl Fn() -> bool, within: Duration) -> bool {
+/// Waits until it is found, but not beyond the time or when there is no hope.
+async fn looked_for(
+    found: impl Fn() -> bool,
+    is_hopeless: impl Fn() -> bool,
+    within: Duration,
+) -> bool {
     let looking = async {
         while !found() {
+            if is_hopeless() {
+                return false;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        true
     };
-    tokio::time::timeout(within, looking).await.is_ok()
+    tokio::time::timeout(within, looking).await == Ok(true)
 }
 
 /// The voter whose turn it is to lead a partition.
@@ -309,14 +339,4 @@ fn whose_turn(PartitionId(partition): PartitionId, raft: &Raft<GroupLog>) -> Opt
 fn lacks(raft: &Raft<GroupLog>, node: u64) -> Option<u64> {
     let has = raft.has(node)?;
     Some(raft.terms().last().index.saturating_sub(has))
-}
-
-fn keeps_up(raft: &Raft<GroupLog>, node: u64) -> bool {
-    lacks(raft, node).is_some_and(|entries| entries <= KEEPS_UP_ENTRIES)
-}
-
-/// The other voters that keep up, by number.
-fn keeping_up(raft: &Raft<GroupLog>) -> Vec<u64> {
-    let voters = raft.membership().voters.keys().copied();
-    voters.filter(|other| keeps_up(raft, *other)).collect()
 }
