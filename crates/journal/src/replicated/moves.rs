@@ -35,6 +35,8 @@ const ELECTED_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How often a node looks whether it leads what it should.
 const BALANCE_EVERY: Duration = Duration::from_secs(2);
+/// How long a node that is to be taken in may take to dial this one.
+const MET_MAX: Duration = Duration::from_secs(5);
 /// How long a step of a change may take at a partition's leader.
 const STEP_MAX: Duration = Duration::from_secs(5);
 /// How long until a step is tried again.
@@ -63,6 +65,9 @@ impl Replicas {
         address: &str,
         within: Duration,
     ) -> Result<usize, ReplicasError> {
+        // Whether its disk counts must be known before it is in a group: after that only a quorum without it
+        // could take it out again.
+        looked_for(|| self.has_met(node), || false, MET_MAX.min(within)).await;
         self.vouch_as_met(node).await?;
         self.change_all(&Change::Join(node, address.to_owned()), within)
             .await
@@ -335,8 +340,9 @@ fn whose_turn(PartitionId(partition): PartitionId, raft: &Raft<GroupLog>) -> Opt
     voters.keys().nth(nth).copied()
 }
 
-/// Entries that a replica lacks, as far as this leader knows.
+/// Entries that a replica lacks, as far as this leader knows; none is known of one that has confirmed none.
+/// A new one would else get a vote because the log is short, before anything has been heard of it.
 fn lacks(raft: &Raft<GroupLog>, node: u64) -> Option<u64> {
-    let has = raft.has(node)?;
+    let has = raft.has(node).filter(|has| *has > 0)?;
     Some(raft.terms().last().index.saturating_sub(has))
 }

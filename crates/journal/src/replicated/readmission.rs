@@ -298,6 +298,12 @@ impl Replicas {
         Ok(())
     }
 
+    /// Whether a node has been met, or needs not be.
+    pub(super) fn has_met(&self, node: u64) -> bool {
+        let met = |running: &Running| running.disks.met(node).is_some();
+        node == self.node() || !self.wire().tells_disks() || self.running.get().is_some_and(met)
+    }
+
     /// With which disk a node came last, if it says so.
     fn comes_with(&self, node: u64) -> Option<DiskWord> {
         self.running().ok()?.disks.met(node)?.word
