@@ -13,69 +13,21 @@
 //! found the cluster, or has seen its node out of all groups.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::messages::{decode, encode};
+use super::disk_rows::{KNOWN, RETURNING, all_of, founds_key, key_of, own_key, read, row};
+use super::disk_words::{DiskId, DiskStatus, DiskWord, Known, Returning};
 use crate::error::StoreError;
-use crate::state::{DISKS, StateStore, Table, Write};
+use crate::state::{StateStore, Table};
 
 /// Who came with a strange disk and has not come again for so long is told of no more. A peer dials at
 /// least every other second.
 const STRANGE_FOR: Duration = Duration::from_secs(5);
-
-/// Names a disk: a data directory, from when it was made until it is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct DiskId(pub u128);
-
-impl std::fmt::Display for DiskId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "disk-{:08x}", self.0 >> 96)
-    }
-}
-
-/// What a node says of its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskWord {
-    /// Which it is.
-    pub disk: DiskId,
-    /// Nothing of any partition is on it.
-    pub is_empty: bool,
-}
-
-/// How this node stands with others' disks, and they with its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DiskStatus {
-    /// So many others do not take this node's disk that it can do nothing.
-    pub is_unknown: bool,
-    /// Members that come with another disk than the one they are known by, or with an empty one that
-    /// nobody knows.
-    pub strange: Vec<u64>,
-}
-
-/// By which disk a node is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Known {
-    /// None as long as it has not come.
-    pub(super) disk: Option<DiskId>,
-    /// The entry of partition 0 as of which no other disk of it counts; 0 at first sight. Of two words
-    /// on one node, the later counts.
-    pub(super) as_of: u64,
-}
-
-/// A node that is taken out of all groups and in again, because it came with this disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Returning {
-    pub(super) disk: DiskId,
-    pub(super) address: String,
-}
 
 /// How a peer was met last.
 #[derive(Clone, Copy, Debug)]
@@ -119,35 +71,6 @@ pub(super) struct Disks {
     is_unknown: AtomicBool,
     book: Mutex<Book>,
 }
-
-fn own_key() -> Vec<u8> {
-    [DISKS, b"own"].concat()
-}
-
-fn founds_key() -> Vec<u8> {
-    [DISKS, b"founds"].concat()
-}
-
-fn key_of(what: &[u8], node: u64) -> Vec<u8> {
-    [DISKS, what, &node.to_be_bytes()].concat()
-}
-
-fn row(key: Vec<u8>, value: Option<&impl Serialize>) -> Write {
-    let value = value.map(|value| encode(value).to_vec());
-    Write {
-        table: Table::Meta,
-        key,
-        value,
-    }
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    let read = decode(bytes).map_err(std::io::Error::other);
-    read.map_err(StoreError::log("read what is known of disks"))
-}
-
-const KNOWN: &[u8] = b"known/";
-const RETURNING: &[u8] = b"returning/";
 
 impl Disks {
     /// What the directory says. One that says nothing is a disk from here on; `is_new` when there is
@@ -403,28 +326,6 @@ impl Disks {
             strange: strange.filter(|node| members.contains(node)).collect(),
         }
     }
-}
-
-/// All rows of a kind, by node.
-fn all_of<T: DeserializeOwned>(
-    state: &StateStore,
-    what: &[u8],
-) -> Result<BTreeMap<u64, T>, StoreError> {
-    let (first, last) = (key_of(what, 0), key_of(what, u64::MAX));
-    let rows = state.scan(
-        Table::Meta,
-        Bound::Included(&first),
-        Bound::Included(&last),
-        false,
-        usize::MAX,
-    )?;
-    let mut all = BTreeMap::new();
-    for (key, value) in rows {
-        if let Some(node) = key.last_chunk() {
-            all.insert(u64::from_be_bytes(*node), read(&value)?);
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use consign_raft::Membership;
 
+use super::disks::Disks;
 use super::group::Group;
 use super::readmission::have_nothing;
 use super::replicas::{Replicas, ReplicasError};
@@ -53,7 +54,7 @@ impl Replicas {
         if !others.all(|other| *other == self.node() || has_nothing(other)) {
             return Ok(());
         }
-        self.with_disks(super::disks::Disks::found).await?;
+        self.with_disks(Disks::found).await?;
         tracing::info!("founds the cluster: nobody has anything of one");
         running.groups.iter().for_each(|group| self.found(group));
         Ok(())

@@ -7,7 +7,7 @@ use consign_raft::Mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::disks::Known;
+use super::disk_words::Known;
 use super::moves::Change;
 use super::replicas::Position;
 use super::snapshots::PartRows;

@@ -16,6 +16,8 @@
 mod answers;
 mod apply;
 mod batch;
+mod disk_rows;
+mod disk_words;
 mod disks;
 mod founding;
 mod group;
@@ -38,7 +40,7 @@ mod store;
 mod wire;
 
 pub use batch::LeaderId;
-pub use disks::{DiskId, DiskStatus, DiskWord};
+pub use disk_words::{DiskId, DiskStatus, DiskWord};
 pub use machine::{Machine, NextPart, VisitRow};
 pub use messages::AnswerError;
 pub use options::{ReplicaOptions, Timing};

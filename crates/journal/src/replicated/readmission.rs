@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use consign_raft::Raft;
 
-use super::disks::{DiskId, DiskStatus, DiskWord, Disks, Known, Returning};
+use super::disk_words::{DiskId, DiskStatus, DiskWord, Known, Returning};
+use super::disks::Disks;
 use super::group::Group;
 use super::messages::{Answer, Question, ask};
 use super::moves::Change;
