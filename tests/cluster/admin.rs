@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use consign_tests::{Client, Node, Reply, eventually, file, run};
+use consign_tests::{Client, Node, Reply, addresses, eventually, file, run};
 use serde_json::json;
 
 use crate::{CONSIGN, Cluster, kept};
@@ -191,9 +191,7 @@ async fn a_node_without_admin_port_says_that_its_port_changes_the_cluster() {
     let home = tempfile::tempdir().expect("a directory");
     let dir = kept(home.path().to_str().expect("UTF-8").to_owned());
     run(CONSIGN, ["certs", dir, "--nodes", "2"]).await.ok();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let own = free.local_addr().expect("bound");
-    drop(free);
+    let own = addresses(1)[0];
     let node = |address| {
         let settings = [
             ("CONSIGN__SERVER__ADDRESS", address),

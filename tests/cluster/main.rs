@@ -9,9 +9,7 @@ mod load;
 mod restore;
 mod upgrade;
 
-use std::net::TcpListener;
-
-use consign_tests::{Node, Setting, Shop, eventually, order, recount, run};
+use consign_tests::{Node, Setting, Shop, addresses, eventually, order, recount, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,12 +41,7 @@ impl Plan {
         let certificates = tempfile::tempdir().expect("a directory");
         let dir = certificates.path().to_str().expect("a name in UTF-8");
         run(CONSIGN, ["certs", dir, "--nodes", "3"]).await.ok();
-        // All at once, so that no two are the same; free from here on, as far as one can know.
-        let free: Vec<TcpListener> = (0..NODES)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let address = |port: &TcpListener| port.local_addr().expect("bound").to_string();
-        let addresses = free.iter().map(address).collect();
+        let addresses = addresses(NODES).iter().map(ToString::to_string).collect();
         Plan {
             certificates,
             addresses,

@@ -8,12 +8,14 @@
 
 mod client;
 mod events;
+mod ports;
 mod process;
 mod recount;
 mod shop;
 
 pub use client::{Client, Connecting, Reply, Request, Socket};
 pub use events::{EventStream, Happened};
+pub use ports::addresses;
 pub use process::{Node, Ran, Setting, eventually, file, run};
 pub use recount::{Books, recount};
 pub use shop::{Shop, amount, order};
