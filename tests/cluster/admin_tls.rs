@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use consign_tests::{Node, Ran, Setting, run};
+use consign_tests::{Node, Ran, Setting, eventually, run};
 
 use crate::admin::{TOKENS, admin_of, token_file};
 use crate::{CONSIGN, kept};
@@ -120,6 +120,54 @@ async fn operators_come_in_through_tls_if_they_trust_its_authority() {
         node.stop().await.success(),
         "they do not hold its end up either"
     );
+}
+
+/// As who renews a certificate puts it there.
+fn put(from: &str, to: &str, end: &str) {
+    let new = format!("{to}.new");
+    std::fs::copy(format!("{from}.{end}"), &new).expect("it is there");
+    std::fs::rename(new, format!("{to}.{end}")).expect("both are ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_while_a_node_runs() {
+    let home = tempfile::tempdir().expect("a directory");
+    let tokens = token_file(home.path(), "tokens", &TOKENS);
+    let old = certificates(home.path(), "old", &["127.0.0.1"]).await;
+    let new = certificates(home.path(), "new", &["127.0.0.1"]).await;
+    let shown = certificates(home.path(), "shown", &[]).await;
+    let pair = |dir: &str| format!("{dir}/admin-127.0.0.1");
+    for end in ["pem", "key"] {
+        put(&pair(&old), &pair(&shown), end);
+    }
+    let mut node = node(&shown, "admin-127.0.0.1", tokens).await;
+    let target = format!("https://127.0.0.1:{}", admin_of(&node).address().port());
+    let trusting = async |dir: &str| {
+        let authority = format!("{dir}/authority.pem");
+        let words = ["cluster", "--target", &target, "--token-file", tokens];
+        let words = words
+            .into_iter()
+            .chain(["--authority", &authority, "status"]);
+        run(CONSIGN, words).await
+    };
+    trusting(&old).await.ok();
+
+    // One after the other, with a look between: until both fit together, the old ones serve.
+    put(&pair(&new), &pair(&shown), "pem");
+    eventually("it is logged", || async {
+        let log = node.log();
+        (log.contains("do not fit together") && log.contains("does not serve")).then_some(())
+    })
+    .await;
+    trusting(&old).await.ok();
+    put(&pair(&new), &pair(&shown), "key");
+    eventually("the new one is shown", || async {
+        (trusting(&new).await.code == 0).then_some(())
+    })
+    .await;
+    let said = ["certificate is not of the authority"];
+    refused(&trusting(&old).await, 1, &said);
+    node.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,13 +9,13 @@ mod allocator;
 mod cli;
 mod cluster;
 mod exit;
+mod followed_files;
 mod listening;
 mod logging;
 mod node;
 mod progress;
 mod settings;
 mod token_file;
-mod token_watch;
 
 use std::process::ExitCode;
 

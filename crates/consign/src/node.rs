@@ -12,14 +12,13 @@ use anyhow::Context as _;
 use consign_gateway::GatewayOptions;
 use consign_orchestrator::{Consign, ConsignOptions, Readiness};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::admin::AdminSocket;
 use crate::cluster::ClusterEnd;
 use crate::exit::Failure;
 use crate::listening::{ServedPort, TakenPort};
 use crate::settings::{AdminPort, Settings};
-use crate::token_watch;
 
 /// How often the node's health is looked at.
 const HEALTH_EVERY: Duration = Duration::from_millis(200);
@@ -35,7 +34,8 @@ pub(crate) struct RunningNode {
     consign: Consign,
     public: ServedPort,
     admin_port: Option<ServedPort>,
-    following_tokens: Option<JoinHandle<()>>,
+    /// Those who follow the admin port's files.
+    following: Option<JoinSet<()>>,
     admin: Option<AdminSocket>,
     cluster: Option<ClusterEnd>,
 }
@@ -86,12 +86,9 @@ impl RunningNode {
             warn_of_open_operations(settings);
         }
         let router = consign_gateway::router(consign.clone(), options.clone());
-        let following_tokens = admin_port.as_ref().map(|(_, with)| {
-            let (file, tokens) = (with.token_file.clone(), with.tokens.clone());
-            tokio::spawn(token_watch::follow(file, tokens))
-        });
+        let following = admin_port.as_ref().map(|(_, with)| with.follow_files());
         let admin_port = admin_port.map(|(port, with)| {
-            let tls = with.tls.clone();
+            let tls = with.tls.as_ref().map(|(_, tls)| tls.clone());
             tracing::info!(address = %port.address(), tls = tls.is_some(), "operators are served on the admin port");
             let tokens = with.tokens.clone();
             let router = consign_gateway::admin_router(consign.clone(), options, tokens);
@@ -101,7 +98,7 @@ impl RunningNode {
             consign,
             public: public.serve(router, None),
             admin_port,
-            following_tokens,
+            following,
             admin,
             cluster,
         })
@@ -156,9 +153,7 @@ impl RunningNode {
             Some(stopped) => stopped.await,
             None => Ok(()),
         };
-        if let Some(following) = self.following_tokens {
-            following.abort();
-        }
+        drop(self.following);
         if let Some(admin) = self.admin {
             admin.close();
         }

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,9 +42,15 @@ pub enum TlsError {
     Unfit(#[from] rustls::Error),
 }
 
-/// What a port needs to speak TLS 1.3; cheap to clone.
+/// What a port needs to speak TLS 1.3; cheap to clone, and all clones change together.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls(Arc<ArcSwap<Shown>>);
+
+/// What those who connect are shown.
+struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    acceptor: TlsAcceptor,
+}
 
 /// Keys are not shown.
 impl std::fmt::Debug for Tls {
@@ -72,9 +79,23 @@ impl Tls {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_single_cert(chain.clone(), key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Tls(TlsAcceptor::from(Arc::new(config))))
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Ok(Tls(Arc::new(ArcSwap::from_pointee(Shown {
+            chain,
+            acceptor,
+        }))))
+    }
+
+    /// Shows what `other` shows to whoever connects from now on. Says whether that is a change.
+    pub fn replace(&self, other: &Tls) -> bool {
+        let other = other.0.load_full();
+        let changes = self.0.load().chain != other.chain;
+        if changes {
+            self.0.store(other);
+        }
+        changes
     }
 
     /// Agrees on keys with whoever has connected.
@@ -89,7 +110,8 @@ impl Tls {
                 let what = "it speaks no TLS";
                 return Err(io::Error::new(ErrorKind::InvalidData, what));
             }
-            self.0.accept(stream).await
+            let acceptor = self.0.load().acceptor.clone();
+            acceptor.accept(stream).await
         };
         let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await;
         accepted.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))

@@ -1,9 +1,9 @@
 //! The table `[admin]`: where operators change the cluster, and who is one.
 //!
 //! In: the table as it was read, and the file of tokens that it names. Out: the address and the
-//! tokens of the admin port, or an error that says what was given and what is expected. The file is
-//! read when a node starts and not before: other commands need no tokens. From then on it is followed
-//! ([`crate::token_watch`]).
+//! tokens of the admin port, or an error that says what was given and what is expected. Files are
+//! read when a node starts and not before: other commands need no tokens. From then on they are
+//! followed ([`crate::followed_files`]).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use consign_gateway::{AdminTokens, Tls};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
+use crate::followed_files::follow;
 use crate::token_file;
 
 /// The port of operators.
@@ -33,7 +35,51 @@ pub(crate) struct AdminPort {
     pub(crate) token_file: PathBuf,
     pub(crate) tokens: AdminTokens,
     /// Without it, plain HTTP is spoken.
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<(TlsFiles, Tls)>,
+}
+
+/// Where what TLS takes is read.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one cannot be read, or they do not fit together.
+    fn read(&self) -> anyhow::Result<Tls> {
+        let read = |path: &PathBuf, setting: &'static str| {
+            let text = std::fs::read_to_string(path);
+            text.with_context(|| format!("{setting}: cannot read {}", path.display()))
+        };
+        let certificate = read(&self.certificate, "admin.certificate")?;
+        let key = read(&self.key, "admin.key")?;
+        Tls::from_pem(&certificate, &key).with_context(|| {
+            let (certificate, key) = (self.certificate.display(), self.key.display());
+            format!("admin.certificate ({certificate}) and admin.key ({key}) do not serve")
+        })
+    }
+}
+
+impl AdminPort {
+    /// Follows the port's files, until what is returned is dropped.
+    pub(crate) fn follow_files(&self) -> JoinSet<()> {
+        let mut following = JoinSet::new();
+        let (file, tokens) = (self.token_file.clone(), self.tokens.clone());
+        following.spawn(follow("admin.token_file", move || {
+            let found = token_file::read(&file)?;
+            Ok(tokens.replace(found.iter().map(String::as_str)))
+        }));
+        if let Some((files, tls)) = self.tls.clone() {
+            following.spawn(follow("admin.certificate", move || {
+                Ok(tls.replace(&files.read()?))
+            }));
+        }
+        following
+    }
 }
 
 impl AdminSettings {
@@ -83,21 +129,16 @@ impl AdminSettings {
     }
 
     /// Reads what TLS takes; nothing when there is to be none.
-    fn tls(&self) -> anyhow::Result<Option<Tls>> {
+    fn tls(&self) -> anyhow::Result<Option<(TlsFiles, Tls)>> {
         if !self.has_tls()? {
             return Ok(None);
         }
-        let read = |path: &PathBuf, setting: &'static str| {
-            let text = std::fs::read_to_string(path);
-            text.with_context(|| format!("{setting}: cannot read {}", path.display()))
+        let files = TlsFiles {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
         };
-        let certificate = read(&self.certificate, "admin.certificate")?;
-        let key = read(&self.key, "admin.key")?;
-        let tls = Tls::from_pem(&certificate, &key).with_context(|| {
-            let (certificate, key) = (self.certificate.display(), self.key.display());
-            format!("admin.certificate ({certificate}) and admin.key ({key}) do not serve")
-        })?;
-        Ok(Some(tls))
+        let tls = files.read()?;
+        Ok(Some((files, tls)))
     }
 
     /// Reads the tokens; nothing when there is to be no admin port.
