@@ -193,6 +193,31 @@ async fn any_node_serves_any_request_and_shows_what_others_acknowledged() {
     cluster.stop().await;
 }
 
+/// Ids of a client's own fall onto any partition, whichever the key's first order fell onto.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_names_one_order_on_every_node() {
+    let cluster = Cluster::start().await;
+    cluster.nodes[0].define(&["A"], &["LONDON"]).await;
+    cluster.nodes[0].receive("LONDON", "A", 50).await;
+    let mut asked = order(&[("A", 1, "2.55")]);
+    asked["id"] = json!("first");
+    let place = |node: &Node, asked: &Value| node.post("/v1/orders", asked).key("one-key");
+    place(&cluster.nodes[0], &asked).expect(201).await;
+    for node in &cluster.nodes {
+        // Whoever shows the first order has heard of its key, and each of these is led by one of them.
+        node.order("first").await;
+    }
+    for nth in 0..12 {
+        asked["id"] = json!(format!("other-{nth}"));
+        let node = &cluster.nodes[nth % NODES];
+        let refused = place(node, &asked).refused(409, "idempotency_key_reused");
+        assert!(refused.await.to_string().contains("first"), "it is named");
+    }
+    let books = recount(&cluster.nodes[1]).await;
+    assert_eq!(books.orders.len(), 1);
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_node_loses_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start().await;
