@@ -4,7 +4,7 @@ use consign_benches::{context, order_id, place, placed, reserve, step, stocked};
 use consign_domain::entity::Entity;
 use consign_domain::order::{Order, OrderEvent, OrderPartKey, SplitPolicy};
 use consign_runtime::{decode, encode};
-use consign_sourcing::{Candidate, InputLine, Inputs, explain, source};
+use consign_sourcing::{Candidate, Compiled, InputLine, Inputs, RULE_VERSION, decide, explain};
 use divan::{Bencher, black_box};
 
 #[global_allocator]
@@ -84,6 +84,8 @@ fn inputs(locations: u32) -> Inputs {
         rate: Some(395 + i64::from(n % 5)),
     };
     Inputs {
+        rule_version: RULE_VERSION,
+        facts: None,
         split: SplitPolicy::Allow,
         lines: (0..4).map(line).collect(),
         candidates: (0..locations).map(candidate).collect(),
@@ -100,7 +102,8 @@ fn inputs(locations: u32) -> Inputs {
 #[divan::bench(args = [5, 50, 500])]
 fn sourcing(bencher: Bencher, locations: u32) {
     let inputs = inputs(locations);
-    bencher.bench_local(|| source(black_box(&inputs)));
+    let strategy = Compiled::default();
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
 }
 
 /// The same where the nearest has everything: the common case.
@@ -108,12 +111,14 @@ fn sourcing(bencher: Bencher, locations: u32) {
 fn sourcing_plenty(bencher: Bencher, locations: u32) {
     let mut inputs = inputs(locations);
     inputs.available.fill(3);
-    bencher.bench_local(|| source(black_box(&inputs)));
+    let strategy = Compiled::default();
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
 }
 
 /// The plan with every candidate's fate.
 #[divan::bench]
 fn sourcing_explained(bencher: Bencher) {
     let inputs = inputs(50);
-    bencher.bench_local(|| explain(black_box(&inputs)));
+    let strategy = Compiled::default();
+    bencher.bench_local(|| explain(black_box(&strategy), black_box(&inputs)));
 }

@@ -11,7 +11,9 @@ use consign_domain::order::{
     Assignment, Destination, Fulfilment, Header, NewLine, Order, OrderEvent, Plan, SplitPolicy,
 };
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Candidate, Explanation, InputLine, Inputs, Place, explain, source};
+use consign_sourcing::{
+    Candidate, Compiled, Explanation, InputLine, Inputs, Place, RULE_VERSION, decide, explain,
+};
 
 use crate::error::ServiceError;
 use crate::service::{Consign, Inner, Views};
@@ -25,9 +27,10 @@ const CANDIDATES_MAX: usize = 256;
 /// Grams assumed of a parcel when rates are compared: the weight break that most small parcels share.
 const PARCEL_GRAMS: u32 = 1_000;
 
-/// Where locations are and what carriers ask, ready for many decisions.
+/// Where locations are, what carriers ask, and how orders are sourced, ready for many decisions.
 #[derive(Debug, Default)]
 pub(crate) struct Atlas {
+    strategy: Compiled,
     locations: Vec<Spot>,
     carriers: Vec<CarrierDefinition>,
 }
@@ -53,6 +56,7 @@ impl Atlas {
         let mut locations: Vec<Spot> = catalogue.locations().map(spot).collect();
         locations.sort_unstable_by_key(|spot| spot.ordinal);
         Atlas {
+            strategy: Compiled::default(),
             locations,
             carriers: catalogue.carriers().cloned().collect(),
         }
@@ -195,6 +199,7 @@ impl Views {
         };
         let excluded = excluded.iter();
         let mut inputs = Inputs {
+            rule_version: RULE_VERSION,
             split,
             lines: needs.iter().map(line).collect(),
             candidates: Vec::new(),
@@ -203,6 +208,7 @@ impl Views {
             excluded: excluded
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
+            facts: None,
         };
         let cells: Vec<AvailabilityOfSku> =
             wanted.keys().map(|sku| self.availability.of(sku)).collect();
@@ -226,7 +232,7 @@ impl Views {
             let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
             inputs.available.extend(inputs.candidates.iter().map(units));
         }
-        let sourced = source(&inputs);
+        let sourced = decide(&atlas.strategy, &inputs).plan;
         self.decisions.increment(1);
         let assignments = sourced.allotments.iter().filter_map(|allotment| {
             let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
@@ -308,7 +314,7 @@ impl Consign {
                 continue;
             };
             let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
-            let explanation = explain(&inputs);
+            let explanation = explain(&atlas.strategy, &inputs);
             let name = |ordinal: u32| atlas.by_ordinal(ordinal).map(|spot| spot.id.clone());
             let locations: Vec<(u32, LocationId)> = explanation
                 .candidates

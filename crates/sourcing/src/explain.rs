@@ -2,12 +2,20 @@
 
 use std::fmt;
 
+use compact_str::{CompactString, format_compact};
 use consign_domain::money::Minor;
 use serde::Serialize;
 
-use crate::RULE;
+use crate::cost::SiteCost;
+use crate::engine::{Judged, Trial, decide, facts};
+use crate::filter::Reason;
+use crate::first_rule::search;
 use crate::inputs::Inputs;
-use crate::search::{Sourced, search};
+use crate::plan::Sourced;
+use crate::strategy::Compiled;
+
+/// Names rule version 1.
+const FIRST_RULE: &str = "fewest locations, then nearest, then lowest rate; version 1";
 
 /// What became of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,7 +28,12 @@ pub enum Fate {
     },
     /// It refused, rejected or was short of every line that it could have served.
     RefusedBefore,
-    /// It has nothing of what is wanted.
+    /// A filter removed it.
+    Filtered {
+        /// Why.
+        reason: Reason,
+    },
+    /// It has nothing of what is wanted, or nothing that it may give.
     NoStock,
     /// It has some of it, and the plan needs no further location.
     NotNeeded {
@@ -35,6 +48,8 @@ pub enum Fate {
     Tied,
     /// The split policy allows no plan that it could be part of.
     ForbiddenBySplitPolicy,
+    /// No rule of the strategy is for this order.
+    NoRule,
 }
 
 /// A candidate and its fate.
@@ -46,6 +61,9 @@ pub struct CandidateReport {
     pub km: Option<u32>,
     /// Lowest rate in minor units.
     pub rate: Option<Minor>,
+    /// What it costs by the rule's weights; `None` where a filter removed it, or nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<SiteCost>,
     /// What became of it.
     #[serde(flatten)]
     pub fate: Fate,
@@ -55,88 +73,169 @@ pub struct CandidateReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The rule and its version.
-    pub rule: &'static str,
+    pub rule: CompactString,
     /// Every candidate, by rising ordinal.
     pub candidates: Vec<CandidateReport>,
     /// The plan.
     pub plan: Sourced,
-    /// The best other plan with as few locations, if there was one.
+    /// The best plan from other locations, if there was one. Rule version 1 looked only for one
+    /// with as few locations.
     pub runner_up: Option<Sourced>,
+    /// What the plan costs by the rule's weights, in minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Minor>,
+    /// By how much at most a cheaper plan could have been missed, in minor units; 0 when the plan
+    /// is proven to be the cheapest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Minor>,
 }
 
 /// Recomputes a decision and says what became of every candidate.
 #[must_use]
-pub fn explain(inputs: &Inputs) -> Explanation {
-    let found = search(inputs, true);
-    let asked = (0..inputs.candidates.len()).map(|nth| report(inputs, &found.best, nth));
-    let ranges = inputs.without_stock.iter();
-    let others = ranges.flat_map(|(first, count)| *first..first.saturating_add(*count));
-    let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
-    candidates.sort_unstable_by_key(|candidate| candidate.ordinal);
+pub fn explain(strategy: &Compiled, inputs: &Inputs) -> Explanation {
+    if inputs.is_first() {
+        return first(inputs);
+    }
+    let decided = decide(strategy, inputs);
+    let trial = decided.rule.map(|rule| Trial {
+        strategy,
+        rule: &strategy.rules[rule],
+        facts: facts(inputs),
+        inputs,
+    });
+    let asked = (0..inputs.candidates.len()).map(|nth| match &trial {
+        Some(trial) => judged(trial, &decided.plan, nth),
+        None => report(inputs, nth, None, Fate::NoRule),
+    });
+    let name = trial.as_ref().map_or("no rule is for this order", |trial| {
+        trial.rule.rule.name.as_str()
+    });
+    let version = inputs.rule_version;
     Explanation {
-        rule: RULE,
-        candidates,
-        plan: found.best,
-        runner_up: found.runner_up,
+        rule: format_compact!("{name}; version {version}"),
+        candidates: all(inputs, asked),
+        runner_up: trial.and_then(|trial| trial.runner_up(&decided.plan)),
+        cost: Some(decided.cost),
+        gap: Some(decided.cost - decided.bound),
+        plan: decided.plan,
     }
 }
 
-fn report(inputs: &Inputs, plan: &Sourced, nth: usize) -> CandidateReport {
+/// Decisions of rule version 1.
+fn first(inputs: &Inputs) -> Explanation {
+    let found = search(inputs, true);
+    let asked = (0..inputs.candidates.len()).map(|nth| {
+        let fate = first_fate(inputs, &found.best, nth);
+        report(inputs, nth, None, fate)
+    });
+    Explanation {
+        rule: CompactString::const_new(FIRST_RULE),
+        candidates: all(inputs, asked),
+        plan: found.best,
+        runner_up: found.runner_up,
+        cost: None,
+        gap: None,
+    }
+}
+
+/// Those that were asked and those that were not, by rising ordinal.
+fn all(inputs: &Inputs, asked: impl Iterator<Item = CandidateReport>) -> Vec<CandidateReport> {
+    let ranges = inputs.without_stock.iter();
+    let others = ranges.flat_map(|(first, count)| *first..first.saturating_add(*count));
+    let not_asked = |ordinal| CandidateReport {
+        ordinal,
+        km: None,
+        rate: None,
+        cost: None,
+        fate: Fate::NoStock,
+    };
+    let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
+    candidates.sort_unstable_by_key(|candidate| candidate.ordinal);
+    candidates
+}
+
+fn report(inputs: &Inputs, nth: usize, cost: Option<SiteCost>, fate: Fate) -> CandidateReport {
     let candidate = inputs.candidates[nth];
     CandidateReport {
         ordinal: candidate.ordinal,
         km: Some(candidate.km),
         rate: candidate.rate,
-        fate: fate(inputs, plan, nth),
+        cost,
+        fate,
     }
 }
 
-fn not_asked(ordinal: u32) -> CandidateReport {
-    CandidateReport {
-        ordinal,
-        km: None,
-        rate: None,
-        fate: Fate::NoStock,
+fn judged(trial: &Trial<'_>, plan: &Sourced, nth: usize) -> CandidateReport {
+    match trial.judge(nth) {
+        Err(reason) => report(trial.inputs, nth, None, Fate::Filtered { reason }),
+        Ok(judged) => {
+            let fate = fate(trial, plan, nth, &judged);
+            report(trial.inputs, nth, Some(judged.cost), fate)
+        }
     }
 }
 
-fn fate(inputs: &Inputs, plan: &Sourced, nth: usize) -> Fate {
-    let candidate = inputs.candidates[nth];
-    let own = plan
-        .allotments
-        .iter()
-        .filter(|allotment| allotment.ordinal == candidate.ordinal);
+/// What is plain before anybody weighs it.
+fn plain_fate(inputs: &Inputs, plan: &Sourced, nth: usize, could_serve: u32) -> Option<Fate> {
+    let ordinal = inputs.candidates[nth].ordinal;
+    let own = plan.allotments.iter().filter(|of| of.ordinal == ordinal);
     let units: u32 = own.map(|allotment| allotment.units).sum();
     if units > 0 {
-        return Fate::Chosen { units };
+        return Some(Fate::Chosen { units });
     }
-    let excluded = |line: u32| inputs.excluded.contains(&(line, candidate.ordinal));
+    let excluded = |line: u32| inputs.excluded.contains(&(line, ordinal));
     if !inputs.lines.is_empty() && inputs.lines.iter().all(|line| excluded(line.line)) {
-        return Fate::RefusedBefore;
+        return Some(Fate::RefusedBefore);
     }
-    let could_serve: u32 = inputs
-        .lines
-        .iter()
-        .map(|line| inputs.could_serve(line, nth))
-        .sum();
-    if could_serve == 0 {
-        return Fate::NoStock;
+    (could_serve == 0).then_some(Fate::NoStock)
+}
+
+fn fate(trial: &Trial<'_>, plan: &Sourced, nth: usize, own: &Judged) -> Fate {
+    let inputs = trial.inputs;
+    let could = |at: usize| trial.could_serve(at, nth, own);
+    let could_serve: u32 = (0..inputs.lines.len()).map(could).sum();
+    if let Some(fate) = plain_fate(inputs, plan, nth, could_serve) {
+        return fate;
     }
-    let Some(chosen) = inputs
-        .candidates
-        .iter()
-        .find(|other| plan.locations.contains(&other.ordinal))
-    else {
+    let [chosen] = plan.locations[..] else {
+        return if plan.locations.is_empty() {
+            Fate::ForbiddenBySplitPolicy
+        } else {
+            Fate::NotNeeded { could_serve }
+        };
+    };
+    let chosen = inputs.candidates.iter().position(|of| of.ordinal == chosen);
+    let Some(Ok(chosen)) = chosen.map(|chosen| trial.judge(chosen)) else {
+        return Fate::NotNeeded { could_serve };
+    };
+    let (lines, units) = trial.wanted();
+    if !trial.serves_everything(nth, own) {
+        Fate::NotNeeded { could_serve }
+    } else if own.cost.distance > chosen.cost.distance {
+        Fate::Farther
+    } else if own.alone(lines, units) > chosen.alone(lines, units) {
+        Fate::Dearer
+    } else {
+        Fate::Tied
+    }
+}
+
+fn first_fate(inputs: &Inputs, plan: &Sourced, nth: usize) -> Fate {
+    let candidate = inputs.candidates[nth];
+    let could = |line| inputs.could_serve(line, nth);
+    let could_serve: u32 = inputs.lines.iter().map(could).sum();
+    if let Some(fate) = plain_fate(inputs, plan, nth, could_serve) {
+        return fate;
+    }
+    let chosen = |other: &&crate::Candidate| plan.locations.contains(&other.ordinal);
+    let Some(chosen) = inputs.candidates.iter().find(chosen) else {
         return Fate::ForbiddenBySplitPolicy;
     };
-    let whole = inputs
-        .lines
-        .iter()
-        .all(|line| inputs.could_serve(line, nth) == line.units);
+    let mut lines = inputs.lines.iter();
+    let whole = lines.all(|line| inputs.could_serve(line, nth) == line.units);
     if plan.locations.len() != 1 || !whole {
-        return Fate::NotNeeded { could_serve };
-    }
-    if candidate.km > chosen.km {
+        Fate::NotNeeded { could_serve }
+    } else if candidate.km > chosen.km {
         Fate::Farther
     } else if candidate.rate.unwrap_or(Minor::MAX) > chosen.rate.unwrap_or(Minor::MAX) {
         Fate::Dearer
@@ -149,6 +248,8 @@ impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fate::Chosen { units } => write!(f, "chosen for {units} units"),
+            Fate::Filtered { reason } => write!(f, "left out, as {reason}"),
+            Fate::NoRule => f.write_str("no rule is for this order"),
             Fate::RefusedBefore => f.write_str("refused before"),
             Fate::NoStock => f.write_str("has nothing of it"),
             Fate::NotNeeded { could_serve } => {

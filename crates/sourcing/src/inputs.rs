@@ -4,6 +4,7 @@ use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::stored::Stored;
 
 /// A line to be sourced.
@@ -34,6 +35,8 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Stored")]
 pub struct Inputs {
+    /// Which version of this crate's rules decides: [`crate::RULE_VERSION`] for new decisions.
+    pub rule_version: u32,
     /// Whether several locations may serve.
     pub split: SplitPolicy,
     /// What is to be found.
@@ -44,13 +47,21 @@ pub struct Inputs {
     /// rising. Whoever sells from hundreds of locations has each SKU at few.
     pub without_stock: Vec<(u32, u32)>,
     /// Units that may be granted: SKU by SKU, and in it candidate by candidate. Never more than
-    /// all lines together need of that SKU, so that it stays small when stored.
+    /// all lines together need of that SKU and what the strategy holds back, so that it stays small
+    /// when stored.
     pub available: Vec<u32>,
     /// (line index, ordinal): refused, rejected or short before.
     pub excluded: Vec<(u32, u32)>,
+    /// What the strategy wants to know besides; the built-in one wants nothing.
+    pub facts: Option<Box<Facts>>,
 }
 
 impl Inputs {
+    /// Whether the first rule decides, which knew no strategies.
+    pub(crate) fn is_first(&self) -> bool {
+        self.rule_version == crate::FIRST_RULE_VERSION
+    }
+
     /// Notes a location that has nothing of what is wanted; ordinals must rise from call to call.
     pub fn note_without_stock(&mut self, ordinal: u32) {
         match self.without_stock.last_mut() {

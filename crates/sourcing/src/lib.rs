@@ -1,21 +1,42 @@
 //! Which locations serve an order: from an order and what is available to a plan, and why.
 //!
-//! In: [`Inputs`], everything a decision rests on, small enough to be kept with it. Out: a
-//! [`Sourced`] plan, and on demand its [`Explanation`], recomputed from the same inputs bit for bit
-//! (L9, L10). Reads no clock and no view; knows no actor and no storage.
+//! In: [`Inputs`], everything a decision rests on, small enough to be kept with it, and a
+//! [`Strategy`], checked. Out: a [`Sourced`] plan, and on demand its [`Explanation`], recomputed
+//! from the same inputs bit for bit (L9, L10). Reads no clock and no view; knows no actor, no
+//! storage, and no text format.
 //!
-//! The rule, first cut: fewest locations, then nearest, then lowest rate, then lowest ordinal.
+//! Filters remove candidates, costs weigh the others, the optimiser finds the cheapest plan over
+//! all of them together. `docs/sourcing.md` has each filter and each cost.
 
+mod calendar;
+mod cost;
 mod distance;
+mod engine;
 mod explain;
+mod facts;
+mod filter;
+mod first_rule;
 mod inputs;
-mod search;
+mod optimiser;
+mod plan;
 mod stored;
+mod strategy;
 
+pub use calendar::{Calendar, Day, Time, Weekday, ZoneTable};
+pub use cost::SiteCost;
 pub use distance::{Place, distance_km};
+pub use engine::{Decided, decide};
 pub use explain::{CandidateReport, Explanation, Fate, explain};
+pub use facts::{Facts, LineFacts};
+pub use filter::Reason;
 pub use inputs::{Candidate, InputLine, Inputs};
-pub use search::{Allotment, Sourced, source};
+pub use plan::{Allotment, Sourced};
+pub use strategy::{
+    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
+    SplitRule, Strategy, StrategyError,
+};
 
-/// Names the rule that decides, and its version; part of every explanation.
-pub const RULE: &str = "fewest locations, then nearest, then lowest rate; version 1";
+/// The version of the rules that decides now; stored with each decision.
+pub const RULE_VERSION: u32 = 2;
+/// The version that knew one rule and no strategies. Its decisions are explained by that rule.
+pub const FIRST_RULE_VERSION: u32 = 1;

@@ -6,12 +6,32 @@ use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::FIRST_RULE_VERSION;
+use crate::facts::Facts;
 use crate::inputs::{Candidate, InputLine, Inputs};
+
+/// The stored forms. The first three are those of rule version 1, which began with the split policy
+/// and named no version: their bytes are what they always were.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Stored {
+    /// Rule version 1, any split.
+    Allow(Columns),
+    /// Rule version 1, all or none.
+    ShipComplete(Columns),
+    /// Rule version 1, one location.
+    SingleLocation(Columns),
+    /// Any later rule version.
+    Ruled {
+        rule_version: u32,
+        split: SplitPolicy,
+        columns: Columns,
+        facts: Option<Box<Facts>>,
+    },
+}
 
 /// The columns.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Stored {
-    split: SplitPolicy,
+pub(crate) struct Columns {
     lines: Vec<InputLine>,
     /// (first, how many) that follow each other.
     ordinals: Vec<(u32, u32)>,
@@ -32,6 +52,23 @@ impl Serialize for Inputs {
 
 impl Stored {
     fn of(inputs: &Inputs) -> Stored {
+        let columns = Columns::of(inputs);
+        match inputs.split {
+            SplitPolicy::Allow if inputs.is_first() => Stored::Allow(columns),
+            SplitPolicy::ShipComplete if inputs.is_first() => Stored::ShipComplete(columns),
+            SplitPolicy::SingleLocation if inputs.is_first() => Stored::SingleLocation(columns),
+            split => Stored::Ruled {
+                rule_version: inputs.rule_version,
+                split,
+                columns,
+                facts: inputs.facts.clone(),
+            },
+        }
+    }
+}
+
+impl Columns {
+    fn of(inputs: &Inputs) -> Columns {
         let candidates = inputs.candidates.iter();
         let mut ordinals: Vec<(u32, u32)> = Vec::new();
         for ordinal in candidates.clone().map(|candidate| candidate.ordinal) {
@@ -40,8 +77,7 @@ impl Stored {
                 _ => ordinals.push((ordinal, 1)),
             }
         }
-        Stored {
-            split: inputs.split,
+        Columns {
             lines: inputs.lines.clone(),
             ordinals,
             km: candidates.clone().map(|candidate| candidate.km).collect(),
@@ -51,21 +87,38 @@ impl Stored {
             excluded: inputs.excluded.clone(),
         }
     }
+
+    fn inputs(self, rule_version: u32, split: SplitPolicy, facts: Option<Box<Facts>>) -> Inputs {
+        let follow = |(first, count): (u32, u32)| (0..count).map(move |nth| first + nth);
+        let ordinals = self.ordinals.into_iter().flat_map(follow);
+        let rates = self.rates.into_iter().flat_map(repeated);
+        let candidate = |((ordinal, km), rate)| Candidate { ordinal, km, rate };
+        Inputs {
+            rule_version,
+            split,
+            lines: self.lines,
+            candidates: ordinals.zip(self.km).zip(rates).map(candidate).collect(),
+            without_stock: self.without_stock,
+            available: self.available.into_iter().flat_map(repeated).collect(),
+            excluded: self.excluded,
+            facts,
+        }
+    }
 }
 
 impl From<Stored> for Inputs {
     fn from(stored: Stored) -> Inputs {
-        let follow = |(first, count): (u32, u32)| (0..count).map(move |nth| first + nth);
-        let ordinals = stored.ordinals.into_iter().flat_map(follow);
-        let rates = stored.rates.into_iter().flat_map(repeated);
-        let candidate = |((ordinal, km), rate)| Candidate { ordinal, km, rate };
-        Inputs {
-            split: stored.split,
-            lines: stored.lines,
-            candidates: ordinals.zip(stored.km).zip(rates).map(candidate).collect(),
-            without_stock: stored.without_stock,
-            available: stored.available.into_iter().flat_map(repeated).collect(),
-            excluded: stored.excluded,
+        let first = |columns: Columns, split| columns.inputs(FIRST_RULE_VERSION, split, None);
+        match stored {
+            Stored::Allow(columns) => first(columns, SplitPolicy::Allow),
+            Stored::ShipComplete(columns) => first(columns, SplitPolicy::ShipComplete),
+            Stored::SingleLocation(columns) => first(columns, SplitPolicy::SingleLocation),
+            Stored::Ruled {
+                rule_version,
+                split,
+                columns,
+                facts,
+            } => columns.inputs(rule_version, split, facts),
         }
     }
 }
@@ -105,6 +158,8 @@ mod tests {
                 rate: *rate,
             };
             let inputs = Inputs {
+                rule_version: FIRST_RULE_VERSION + u32::from(excluded.len() > 1),
+                facts: None,
                 split: SplitPolicy::Allow,
                 lines: vec![InputLine { line: 1, units: 2, parts: vec![(0, 1)], only: None }],
                 available: figures.iter().take(ordinals.len()).map(|(.., units)| *units).collect(),

@@ -1,3 +1,6 @@
+//! Rule version 1, for decisions that were made by it: they are explained by the rule that made them
+//! (L9). New decisions are the engine's.
+//!
 //! Finds the plan: the smallest set of locations that serves as much as can be served, the nearest
 //! of those, the cheapest of those.
 //!
@@ -6,31 +9,10 @@
 //! is not allotted is short.
 
 use crate::inputs::{InputLine, Inputs};
+use crate::plan::{Allotment, Sourced};
 
 /// Candidates up to which all sets of three are looked at.
 const TRIPLES_CANDIDATES_MAX: usize = 24;
-
-/// Units of a line from a location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Allotment {
-    /// Index of the line in the order.
-    pub line: u32,
-    /// The location's ordinal.
-    pub ordinal: u32,
-    /// Units.
-    pub units: u32,
-}
-
-/// A plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Sourced {
-    /// By line, then in the order in which locations were preferred.
-    pub allotments: Vec<Allotment>,
-    /// (line index, units) that nobody has, or that the split policy forbids to take.
-    pub short: Vec<(u32, u32)>,
-    /// Ordinals of the locations that serve, by rising ordinal.
-    pub locations: Vec<u32>,
-}
 
 /// What orders plans of the same size: nearer first, then cheaper, then lower ordinals.
 type Cost = (u64, i64, Vec<u32>);
@@ -39,12 +21,6 @@ type Cost = (u64, i64, Vec<u32>);
 pub(crate) struct Found {
     pub(crate) best: Sourced,
     pub(crate) runner_up: Option<Sourced>,
-}
-
-/// Decides. The same inputs give the same plan, bit for bit.
-#[must_use]
-pub fn source(inputs: &Inputs) -> Sourced {
-    search(inputs, false).best
 }
 
 /// Decides; `both` asks for the runner-up as well.
@@ -69,7 +45,7 @@ pub(crate) fn search(inputs: &Inputs, both: bool) -> Found {
     let reach = placed(&all);
     if single || (whole && reach < wanted) || reach == 0 {
         return Found {
-            best: nothing(inputs),
+            best: Sourced::nothing(inputs),
             runner_up: None,
         };
     }
@@ -301,16 +277,4 @@ fn placed(plan: &Sourced) -> u64 {
         .iter()
         .map(|allotment| u64::from(allotment.units))
         .sum()
-}
-
-fn nothing(inputs: &Inputs) -> Sourced {
-    let short = inputs
-        .lines
-        .iter()
-        .filter(|line| line.units > 0)
-        .map(|line| (line.line, line.units));
-    Sourced {
-        short: short.collect(),
-        ..Sourced::default()
-    }
 }

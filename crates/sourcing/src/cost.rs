@@ -1,0 +1,81 @@
+//! What it costs to have a candidate serve, in minor units of money.
+//!
+//! Whole numbers only; a quotient is rounded half up. Nothing is negative.
+
+use consign_domain::money::Minor;
+use serde::Serialize;
+
+use crate::facts::{Facts, figure};
+use crate::inputs::Candidate;
+use crate::strategy::{COST_MAX, Costs, Known};
+
+/// More than half the way around the earth is no distance.
+const KM_MAX: u32 = 50_000;
+/// What a load counts at most: a hundred times what a location can do.
+const LOAD_PERMILLE_MAX: u32 = 100_000;
+
+/// What a candidate costs, part by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SiteCost {
+    /// The carrier's rate.
+    pub rate: Minor,
+    /// For the distance.
+    pub distance: Minor,
+    /// Handling of a shipment.
+    pub handling: Minor,
+    /// For its priority.
+    pub priority: Minor,
+    /// For work that waits there.
+    pub workload: Minor,
+    /// Of all these: a shipment, the first.
+    pub shipment: Minor,
+    /// Handling of each line.
+    pub per_line: Minor,
+    /// For each unit, as its stock is short.
+    pub per_unit: Minor,
+}
+
+/// Weighs a candidate.
+pub(crate) fn weigh(
+    costs: &Costs,
+    known: Option<&Known>,
+    facts: &Facts,
+    candidate: &Candidate,
+) -> SiteCost {
+    let profile = known.map(|known| &known.profile);
+    let rate = match candidate.rate {
+        Some(rate) => quotient(
+            rate.clamp(0, COST_MAX) / 1_000 * i64::from(costs.rate_permille),
+            rate.clamp(0, COST_MAX) % 1_000 * i64::from(costs.rate_permille),
+        ),
+        None => costs.no_rate,
+    };
+    let distance = (i64::from(candidate.km.min(KM_MAX)) * costs.per_100_km + 50) / 100;
+    let handling = profile.and_then(|profile| profile.handling_order);
+    let handling = handling.unwrap_or(costs.handling_order);
+    let priority = profile.map_or(0, |profile| i64::from(profile.priority));
+    let priority = priority * costs.per_priority;
+    let load = figure(&facts.load_permille, candidate.ordinal);
+    let load = load.unwrap_or(0).min(LOAD_PERMILLE_MAX);
+    let workload = (i64::from(load) * costs.per_full_load + 500) / 1_000;
+    let per_line = profile.and_then(|profile| profile.handling_line);
+    let supply = figure(&facts.supply_tenths, candidate.ordinal);
+    let missing = supply.map_or(0, |supply| {
+        costs.supply_target_tenths.saturating_sub(supply)
+    });
+    SiteCost {
+        rate,
+        distance,
+        handling,
+        priority,
+        workload,
+        shipment: rate + distance + handling + priority + workload,
+        per_line: per_line.unwrap_or(costs.handling_line),
+        per_unit: (i64::from(missing) * costs.per_missing_week + 5) / 10,
+    }
+}
+
+/// Thousandths: whole thousands times a factor, and the rest times it, rounded half up.
+fn quotient(thousands: Minor, rest: Minor) -> Minor {
+    thousands.saturating_add((rest + 500) / 1_000).min(COST_MAX)
+}

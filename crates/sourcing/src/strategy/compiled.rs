@@ -1,0 +1,312 @@
+//! A strategy that has been checked, and tied to the locations that there are.
+
+use compact_str::{CompactString, format_compact};
+use consign_domain::money::Minor;
+
+use super::{Profile, Rule, Strategy};
+use crate::calendar::ZoneTable;
+
+/// Rules of a strategy at most.
+const RULES_MAX: usize = 64;
+/// Entries of one list or table at most.
+const ENTRIES_MAX: usize = 4_096;
+/// Bytes of one name at most.
+const NAME_BYTES_MAX: usize = 64;
+/// A cost of one unit or line at most, in minor units.
+const SMALL_COST_MAX: Minor = 1_000_000_000;
+/// A cost of one shipment at most, in minor units; also what a rate counts at most.
+pub(crate) const COST_MAX: Minor = 10_000_000_000_000;
+
+/// Why a strategy is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct StrategyError {
+    /// Where: `rules[0].filters.groups[1]`.
+    pub place: CompactString,
+    /// Why.
+    pub reason: CompactString,
+}
+
+/// A location that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLocation {
+    /// Its id.
+    pub id: CompactString,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Its time zone.
+    pub zone: ZoneTable,
+}
+
+/// What is known of a location, by its ordinal.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) ordinal: u32,
+    pub(crate) profile: Profile,
+    pub(crate) zone: ZoneTable,
+}
+
+/// A rule whose groups are ordinals.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledRule {
+    pub(crate) rule: Rule,
+    /// Rising; `None` when any location may serve.
+    pub(crate) members: Option<Vec<u32>>,
+}
+
+/// A strategy that has been checked, and tied to the locations that there are.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub(crate) rules: Vec<CompiledRule>,
+    /// By rising ordinal.
+    pub(crate) locations: Vec<Known>,
+}
+
+impl Default for Compiled {
+    /// The built-in strategy.
+    fn default() -> Compiled {
+        let built_in = Strategy::built_in();
+        built_in.compiled(&[]).expect("it names no location")
+    }
+}
+
+impl Strategy {
+    /// Checks the strategy against the locations that there are.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and why.
+    pub fn compiled(&self, known: &[KnownLocation]) -> Result<Compiled, StrategyError> {
+        named("name", &self.name)?;
+        count("rules", self.rules.len(), RULES_MAX)?;
+        if self.rules.is_empty() {
+            return Err(wrong("rules", "there must be at least one"));
+        }
+        count("groups", self.groups.len(), ENTRIES_MAX)?;
+        count("locations", self.locations.len(), ENTRIES_MAX)?;
+        let mut locations: Vec<Known> = Vec::with_capacity(self.locations.len());
+        for (id, profile) in &self.locations {
+            let place = format_compact!("locations.{id}");
+            let location = find(known, id).ok_or_else(|| unknown(&place, id))?;
+            profile_is_sane(&place, profile)?;
+            locations.push(Known {
+                ordinal: location.ordinal,
+                profile: profile.clone(),
+                zone: location.zone.clone(),
+            });
+        }
+        locations.sort_unstable_by_key(|location| location.ordinal);
+        for (name, members) in &self.groups {
+            let place = format_compact!("groups.{name}");
+            named(&place, name)?;
+            self.members(&place, members, known)?;
+        }
+        let rule = |(nth, rule)| self.rule(nth, rule, known);
+        let rules: Result<Vec<CompiledRule>, StrategyError> =
+            self.rules.iter().enumerate().map(rule).collect();
+        Ok(Compiled {
+            rules: rules?,
+            locations,
+        })
+    }
+
+    fn rule(
+        &self,
+        nth: usize,
+        rule: &Rule,
+        known: &[KnownLocation],
+    ) -> Result<CompiledRule, StrategyError> {
+        let place = |what: &str| format_compact!("rules[{nth}].{what}");
+        named(&place("name"), &rule.name)?;
+        let when = &rule.when;
+        for (what, list) in [
+            ("when.channels", &when.channels),
+            ("when.order_types", &when.order_types),
+            ("when.customer_groups", &when.customer_groups),
+            ("when.countries", &when.countries),
+            ("when.service_levels", &when.service_levels),
+            ("filters.groups", &rule.filters.groups),
+        ] {
+            names(&place(what), list)?;
+        }
+        if let (Some(least), Some(most)) = (when.value_min, when.value_max)
+            && least > most
+        {
+            return Err(wrong(
+                &place("when.value_min"),
+                "is greater than value_max, so no order is meant",
+            ));
+        }
+        if rule.split.shipments_max == Some(0) {
+            return Err(wrong(&place("split.shipments_max"), "must be at least 1"));
+        }
+        let costs = &rule.costs;
+        for (what, cost, most) in [
+            (
+                "costs.rate_permille",
+                i64::from(costs.rate_permille),
+                1_000_000,
+            ),
+            ("costs.no_rate", costs.no_rate, COST_MAX),
+            ("costs.handling_order", costs.handling_order, COST_MAX),
+            ("costs.handling_line", costs.handling_line, SMALL_COST_MAX),
+            ("costs.split", costs.split, COST_MAX),
+            ("costs.per_100_km", costs.per_100_km, SMALL_COST_MAX),
+            ("costs.per_priority", costs.per_priority, SMALL_COST_MAX),
+            ("costs.per_full_load", costs.per_full_load, SMALL_COST_MAX),
+            (
+                "costs.supply_target_tenths",
+                i64::from(costs.supply_target_tenths),
+                10_000,
+            ),
+            ("costs.per_missing_week", costs.per_missing_week, 1_000_000),
+            (
+                "split.shipment_value_min",
+                rule.split.shipment_value_min,
+                COST_MAX,
+            ),
+        ] {
+            amount(&place(what), cost, most)?;
+        }
+        let mut members = None;
+        for (which, name) in rule.filters.groups.iter().enumerate() {
+            let place = format_compact!("rules[{nth}].filters.groups[{which}]");
+            let group = self
+                .groups
+                .get(name)
+                .ok_or_else(|| wrong(&place, &format_compact!("there is no group {name:?}")))?;
+            let more = self.members(&place, group, known)?;
+            members.get_or_insert_with(Vec::new).extend(more);
+        }
+        if let Some(members) = &mut members {
+            members.sort_unstable();
+            members.dedup();
+        }
+        Ok(CompiledRule {
+            rule: rule.clone(),
+            members,
+        })
+    }
+
+    fn members(
+        &self,
+        place: &str,
+        ids: &[CompactString],
+        known: &[KnownLocation],
+    ) -> Result<Vec<u32>, StrategyError> {
+        count(place, ids.len(), ENTRIES_MAX)?;
+        let ordinal = |(nth, id): (usize, &CompactString)| {
+            let location = find(known, id);
+            location
+                .map(|location| location.ordinal)
+                .ok_or_else(|| unknown(&format_compact!("{place}[{nth}]"), id))
+        };
+        ids.iter().enumerate().map(ordinal).collect()
+    }
+}
+
+fn find<'k>(known: &'k [KnownLocation], id: &str) -> Option<&'k KnownLocation> {
+    known.iter().find(|location| location.id == id)
+}
+
+fn profile_is_sane(place: &str, profile: &Profile) -> Result<(), StrategyError> {
+    let at = |what: &str| format_compact!("{place}.{what}");
+    for (what, list) in [
+        ("channels", &profile.channels),
+        ("order_types", &profile.order_types),
+        ("customer_groups", &profile.customer_groups),
+        ("countries", &profile.countries),
+        ("handles", &profile.handles),
+    ] {
+        names(&at(what), list)?;
+    }
+    count(&at("closures"), profile.closures.len(), ENTRIES_MAX)?;
+    count(&at("ring_fenced"), profile.ring_fenced.len(), ENTRIES_MAX)?;
+    for (nth, closure) in profile.closures.iter().enumerate() {
+        if closure.until < closure.from {
+            let place = at(&format_compact!("closures[{nth}].until"));
+            return Err(wrong(&place, "is before from"));
+        }
+    }
+    if let Some(calendar) = &profile.calendar {
+        count(
+            &at("calendar.holidays"),
+            calendar.holidays.len(),
+            ENTRIES_MAX,
+        )?;
+        if calendar.working_days.is_empty() {
+            return Err(wrong(
+                &at("calendar.working_days"),
+                "there must be at least one",
+            ));
+        }
+        if calendar.closes <= calendar.opens {
+            return Err(wrong(&at("calendar.closes"), "is not after opens"));
+        }
+    }
+    amount(&at("priority"), i64::from(profile.priority), 1_000)?;
+    amount(
+        &at("handling_order"),
+        profile.handling_order.unwrap_or(0),
+        COST_MAX,
+    )?;
+    amount(
+        &at("handling_line"),
+        profile.handling_line.unwrap_or(0),
+        SMALL_COST_MAX,
+    )
+}
+
+fn wrong(place: &str, reason: &str) -> StrategyError {
+    StrategyError {
+        place: place.into(),
+        reason: reason.into(),
+    }
+}
+
+fn unknown(place: &str, id: &str) -> StrategyError {
+    wrong(place, &format_compact!("there is no location {id:?}"))
+}
+
+fn named(place: &str, name: &str) -> Result<(), StrategyError> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(wrong(
+            place,
+            &format_compact!("a name must have 1 to {NAME_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+fn names(place: &str, list: &[CompactString]) -> Result<(), StrategyError> {
+    count(place, list.len(), ENTRIES_MAX)?;
+    let each = list.iter().enumerate();
+    for (nth, name) in each {
+        named(&format_compact!("{place}[{nth}]"), name)?;
+    }
+    Ok(())
+}
+
+fn count(place: &str, found: usize, most: usize) -> Result<(), StrategyError> {
+    if found > most {
+        return Err(wrong(
+            place,
+            &format_compact!("{found} entries, but at most {most} are allowed"),
+        ));
+    }
+    Ok(())
+}
+
+fn amount(place: &str, found: i64, most: i64) -> Result<(), StrategyError> {
+    if !(0..=most).contains(&found) {
+        return Err(wrong(
+            place,
+            &format_compact!("{found} is not from 0 to {most}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a list that means all when it is empty holds a value.
+pub(crate) fn listed(list: &[CompactString], value: &str) -> bool {
+    list.is_empty() || list.iter().any(|known| known == value)
+}
