@@ -85,6 +85,7 @@ fn inputs(locations: u32) -> Inputs {
     };
     Inputs {
         rule_version: RULE_VERSION,
+        strategy: 0,
         facts: None,
         split: SplitPolicy::Allow,
         lines: (0..4).map(line).collect(),

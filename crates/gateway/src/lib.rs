@@ -50,6 +50,7 @@ mod returns;
 mod server;
 mod service_problem;
 mod stock_lists;
+mod strategies;
 mod submission;
 mod time_text;
 mod tls;

@@ -25,7 +25,7 @@ use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
     batch, carriers, events, fulfillment, inventory, locations, operations, products, returns,
-    stock_lists, tracking,
+    stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -42,6 +42,7 @@ use crate::{
         (name = "returns", description = "What comes back"),
         (name = "inventory", description = "Stock: movements and balances"),
         (name = "definitions", description = "Products, locations, carriers"),
+        (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
         (name = "operations", description = "What operators ask")
     ),
@@ -107,6 +108,10 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(locations::read, locations::put))
         .routes(routes!(carriers::list))
         .routes(routes!(carriers::read, carriers::put))
+        .routes(routes!(strategies::list, strategies::draft))
+        .routes(routes!(strategies::roll_back))
+        .routes(routes!(strategies::read))
+        .routes(routes!(strategies::activate))
         .routes(routes!(events::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

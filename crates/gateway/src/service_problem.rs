@@ -29,6 +29,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Carrier(rejection) => {
                 Problem::new(StatusCode::CONFLICT, "carrier_refused", rejection.to_string())
             }
+            ServiceError::Strategy { place, reason } => strategy(&place, &reason),
             ServiceError::NotFound { kind, name } => Problem::not_found(&kind, &name),
             ServiceError::ExternalIdTaken { order, .. } => Problem::new(
                 StatusCode::CONFLICT,
@@ -167,8 +168,23 @@ fn sentence(code: &str) -> Option<&'static str> {
     })
 }
 
+/// A place like `rules[0].filters` is a pointer like `/rules/0/filters`.
+fn strategy(place: &str, reason: &str) -> Problem {
+    let pointer = place.replace(']', "").replace(['.', '['], "/");
+    Problem::validation(vec![FieldError {
+        pointer: format!("/{pointer}"),
+        code: "invalid_strategy".into(),
+        detail: format!("{place}: {reason}"),
+    }])
+}
+
 fn catalogue(rejection: CatalogueRejection) -> Problem {
     match rejection {
+        CatalogueRejection::Invalid { code, .. } if code == "nothing_to_roll_back" => Problem::new(
+            StatusCode::CONFLICT,
+            "nothing_to_roll_back",
+            "no strategy was activated, so the built-in one decides already",
+        ),
         CatalogueRejection::Invalid { pointer, code } => invalid(&pointer, &code),
         CatalogueRejection::VersionMismatch { current } => {
             ServiceError::VersionMismatch { current }.into()

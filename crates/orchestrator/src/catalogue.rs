@@ -130,7 +130,7 @@ impl Consign {
         }
     }
 
-    async fn define(
+    pub(crate) async fn define(
         &self,
         command: CatalogueCommand,
         call: CallMeta,

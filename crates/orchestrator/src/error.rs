@@ -118,6 +118,14 @@ pub enum ServiceError {
         /// In full.
         reason: CompactString,
     },
+    /// A sourcing strategy cannot decide.
+    #[error("{place}: {reason}")]
+    Strategy {
+        /// Where, e.g. `rules[0].filters.groups[1]`.
+        place: CompactString,
+        /// Why.
+        reason: CompactString,
+    },
 }
 
 impl ServiceError {

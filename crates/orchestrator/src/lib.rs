@@ -20,11 +20,13 @@ mod orders;
 mod replenish;
 mod service;
 mod sourcing;
+mod strategies;
 mod tracking;
 mod view;
 
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
+pub use consign_sourcing::Strategy;
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use inventory::{
@@ -35,4 +37,5 @@ pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
 pub use service::{Consign, Readiness};
 pub use sourcing::{DecisionExplanation, coarse};
+pub use strategies::{StrategyChange, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};

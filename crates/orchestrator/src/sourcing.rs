@@ -2,21 +2,24 @@
 //! afterwards from the inputs that were recorded with them (L9).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use compact_str::{CompactString, format_compact};
-use consign_domain::catalogue::{CarrierDefinition, Catalogue, Position};
+use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, Position};
 use consign_domain::ids::{LocationId, OrderId, Sku};
-use consign_domain::money::Minor;
+use consign_domain::money::{AMOUNT_MAX, Minor, UnitPrice};
 use consign_domain::order::{
     Assignment, Destination, Fulfilment, Header, NewLine, Order, OrderEvent, Plan, SplitPolicy,
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    Candidate, Compiled, Explanation, InputLine, Inputs, Place, RULE_VERSION, decide, explain,
+    Candidate, Compiled, Explanation, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
+    decide, explain,
 };
 
 use crate::error::ServiceError;
 use crate::service::{Consign, Inner, Views};
+use crate::strategies;
 use crate::view::AvailabilityOfSku;
 
 /// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
@@ -31,6 +34,8 @@ const PARCEL_GRAMS: u32 = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Atlas {
     strategy: Compiled,
+    /// Its number; 0 for the built-in one.
+    strategy_number: u32,
     locations: Vec<Spot>,
     carriers: Vec<CarrierDefinition>,
 }
@@ -55,8 +60,10 @@ impl Atlas {
         };
         let mut locations: Vec<Spot> = catalogue.locations().map(spot).collect();
         locations.sort_unstable_by_key(|spot| spot.ordinal);
+        let (strategy_number, strategy) = strategies::active(catalogue);
         Atlas {
-            strategy: Compiled::default(),
+            strategy,
+            strategy_number,
             locations,
             carriers: catalogue.carriers().cloned().collect(),
         }
@@ -129,6 +136,7 @@ struct Need<'a> {
     units: u32,
     parts: &'a [(Sku, u32)],
     only: Option<&'a LocationId>,
+    unit_price: UnitPrice,
 }
 
 impl Views {
@@ -154,6 +162,7 @@ impl Views {
                     units: *units,
                     parts,
                     only: of.pickup_location.as_ref(),
+                    unit_price: of.unit_price,
                 })
             })
             .collect();
@@ -162,19 +171,12 @@ impl Views {
         } else {
             SplitPolicy::Allow
         };
-        self.decide(
-            &header.destination,
-            &header.service_level,
-            split,
-            &needs,
-            excluded,
-        )
+        self.decide(header, split, &needs, excluded)
     }
 
     fn decide(
         &self,
-        destination: &Destination,
-        service: &str,
+        header: &Header,
         split: SplitPolicy,
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
@@ -200,6 +202,7 @@ impl Views {
         let excluded = excluded.iter();
         let mut inputs = Inputs {
             rule_version: RULE_VERSION,
+            strategy: atlas.strategy_number,
             split,
             lines: needs.iter().map(line).collect(),
             candidates: Vec::new(),
@@ -208,7 +211,9 @@ impl Views {
             excluded: excluded
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
-            facts: None,
+            // The built-in strategy asks nothing about the order: nothing is stored of it.
+            facts: (atlas.strategy_number != BUILT_IN)
+                .then(|| Box::new(facts(header, needs, self.hosts().node.now()))),
         };
         let cells: Vec<AvailabilityOfSku> =
             wanted.keys().map(|sku| self.availability.of(sku)).collect();
@@ -217,15 +222,17 @@ impl Views {
             .iter()
             .map(|(_, ordinal)| *ordinal)
             .collect();
-        atlas.ask(&mut inputs, destination, service, |ordinal| {
+        let (to, service) = (&header.destination, &header.service_level);
+        atlas.ask(&mut inputs, to, service, |ordinal| {
             cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
         });
         inputs
             .available
             .reserve(cells.len() * inputs.candidates.len());
         for (cells, pieces) in cells.iter().zip(wanted.values()) {
-            // Never more than is needed: what is stored with the decision stays small.
-            let most = i64::try_from(*pieces)
+            // Never more than matters: what is stored with the decision stays small.
+            let most = pieces.saturating_add(u64::from(atlas.strategy.held_back_max()));
+            let most = i64::try_from(most)
                 .unwrap_or(i64::MAX)
                 .min(i64::from(u32::MAX));
             let units = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
@@ -250,6 +257,28 @@ impl Views {
     }
 }
 
+/// What a strategy of the retailer's own may ask about an order.
+fn facts(header: &Header, needs: &[Need<'_>], now: Timestamp) -> Facts {
+    let line = |need: &Need<'_>| LineFacts {
+        // What is too large for money counts as the largest: orders like that are refused elsewhere.
+        value: need
+            .unit_price
+            .times(need.units, header.currency)
+            .unwrap_or(AMOUNT_MAX),
+        ..LineFacts::default()
+    };
+    Facts {
+        now,
+        channel: header.channel.as_str().into(),
+        order_type: header.order_type.clone(),
+        customer_group: header.customer_group.clone(),
+        country: header.destination.country.clone(),
+        service_level: header.service_level.clone(),
+        lines: needs.iter().map(line).collect(),
+        ..Facts::default()
+    }
+}
+
 impl Inner {
     /// The first decision, made before the order is sent on its way: one write fewer. `None` when
     /// nothing needs a location.
@@ -265,6 +294,7 @@ impl Inner {
                     units: line.quantity,
                     parts,
                     only: line.pickup_location.as_ref(),
+                    unit_price: line.unit_price,
                 })
             })
             .collect();
@@ -273,15 +303,7 @@ impl Inner {
             && lines
                 .iter()
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
-        (sane && !needs.is_empty()).then(|| {
-            self.views.decide(
-                &header.destination,
-                &header.service_level,
-                header.split,
-                &needs,
-                &[],
-            )
-        })
+        (sane && !needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
     }
 }
 
@@ -292,6 +314,8 @@ pub struct DecisionExplanation {
     pub round: u32,
     /// When it was recorded.
     pub decided_at: Timestamp,
+    /// Which version of the strategy decided; 0 for the built-in one.
+    pub strategy: u32,
     /// What was recomputed from its inputs.
     pub explanation: Explanation,
     /// Which location each ordinal in it stands for.
@@ -308,13 +332,22 @@ impl Consign {
     pub fn explanation(&self, id: &OrderId) -> Result<Vec<DecisionExplanation>, ServiceError> {
         const EVENTS_MAX: usize = 10_000;
         let atlas = self.inner.views.atlas.load();
+        let catalogue = self.inner.catalogue.load();
+        let mut compiled: BTreeMap<u32, Compiled> = BTreeMap::new();
         let mut decisions = Vec::new();
         for item in self.history(id, 0, EVENTS_MAX)? {
             let OrderEvent::Sourced { round, inputs, .. } = item.event else {
                 continue;
             };
             let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
-            let explanation = explain(&atlas.strategy, &inputs);
+            // By the very version that decided, whichever is active now.
+            let strategy = match compiled.entry(inputs.strategy) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    new.insert(strategies::compiled(&catalogue, inputs.strategy)?)
+                }
+            };
+            let explanation = explain(strategy, &inputs);
             let name = |ordinal: u32| atlas.by_ordinal(ordinal).map(|spot| spot.id.clone());
             let locations: Vec<(u32, LocationId)> = explanation
                 .candidates
@@ -326,6 +359,7 @@ impl Consign {
             decisions.push(DecisionExplanation {
                 round,
                 decided_at,
+                strategy: inputs.strategy,
                 explanation,
                 locations,
                 text,

@@ -37,6 +37,8 @@ pub struct Candidate {
 pub struct Inputs {
     /// Which version of this crate's rules decides: [`crate::RULE_VERSION`] for new decisions.
     pub rule_version: u32,
+    /// Which version of the retailer's strategy decides; 0 is the built-in one.
+    pub strategy: u32,
     /// Whether several locations may serve.
     pub split: SplitPolicy,
     /// What is to be found.

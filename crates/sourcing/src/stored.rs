@@ -23,6 +23,7 @@ pub(crate) enum Stored {
     /// Any later rule version.
     Ruled {
         rule_version: u32,
+        strategy: u32,
         split: SplitPolicy,
         columns: Columns,
         facts: Option<Box<Facts>>,
@@ -59,6 +60,7 @@ impl Stored {
             SplitPolicy::SingleLocation if inputs.is_first() => Stored::SingleLocation(columns),
             split => Stored::Ruled {
                 rule_version: inputs.rule_version,
+                strategy: inputs.strategy,
                 split,
                 columns,
                 facts: inputs.facts.clone(),
@@ -88,37 +90,44 @@ impl Columns {
         }
     }
 
-    fn inputs(self, rule_version: u32, split: SplitPolicy, facts: Option<Box<Facts>>) -> Inputs {
+    /// Inputs of the built-in strategy.
+    fn inputs(self, rule_version: u32, split: SplitPolicy) -> Inputs {
         let follow = |(first, count): (u32, u32)| (0..count).map(move |nth| first + nth);
         let ordinals = self.ordinals.into_iter().flat_map(follow);
         let rates = self.rates.into_iter().flat_map(repeated);
         let candidate = |((ordinal, km), rate)| Candidate { ordinal, km, rate };
         Inputs {
             rule_version,
+            strategy: 0,
             split,
             lines: self.lines,
             candidates: ordinals.zip(self.km).zip(rates).map(candidate).collect(),
             without_stock: self.without_stock,
             available: self.available.into_iter().flat_map(repeated).collect(),
             excluded: self.excluded,
-            facts,
+            facts: None,
         }
     }
 }
 
 impl From<Stored> for Inputs {
     fn from(stored: Stored) -> Inputs {
-        let first = |columns: Columns, split| columns.inputs(FIRST_RULE_VERSION, split, None);
+        let first = |columns: Columns, split| columns.inputs(FIRST_RULE_VERSION, split);
         match stored {
             Stored::Allow(columns) => first(columns, SplitPolicy::Allow),
             Stored::ShipComplete(columns) => first(columns, SplitPolicy::ShipComplete),
             Stored::SingleLocation(columns) => first(columns, SplitPolicy::SingleLocation),
             Stored::Ruled {
                 rule_version,
+                strategy,
                 split,
                 columns,
                 facts,
-            } => columns.inputs(rule_version, split, facts),
+            } => Inputs {
+                strategy,
+                facts,
+                ..columns.inputs(rule_version, split)
+            },
         }
     }
 }
@@ -159,6 +168,7 @@ mod tests {
             };
             let inputs = Inputs {
                 rule_version: FIRST_RULE_VERSION + u32::from(excluded.len() > 1),
+                strategy: 3 * u32::from(excluded.len() > 1),
                 facts: None,
                 split: SplitPolicy::Allow,
                 lines: vec![InputLine { line: 1, units: 2, parts: vec![(0, 1)], only: None }],

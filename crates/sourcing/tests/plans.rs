@@ -59,6 +59,7 @@ fn inputs() -> impl Strategy<Value = Inputs> {
             let excluded = if noise & 1 == 0 { vec![(0, 0)] } else { vec![] };
             Inputs {
                 rule_version: RULE_VERSION,
+                strategy: 0,
                 facts: None,
                 split,
                 lines,
@@ -240,6 +241,7 @@ fn three_shops(available: [u32; 3]) -> Inputs {
     };
     Inputs {
         rule_version: RULE_VERSION,
+        strategy: 0,
         facts: None,
         split: SplitPolicy::Allow,
         lines: vec![InputLine {

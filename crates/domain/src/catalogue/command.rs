@@ -32,6 +32,27 @@ pub enum CatalogueCommand {
     },
     /// Never sent: time alone does not matter to definitions.
     Wake,
+    /// Keeps a sourcing strategy, checked before, as the next version.
+    DraftStrategy {
+        /// Its name for people.
+        name: CompactString,
+        /// The whole of it.
+        text: CompactString,
+        /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
+    /// Lets a version of the strategy decide from now on.
+    ActivateStrategy {
+        /// Its number.
+        number: u32,
+        /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
+    /// Lets the version decide that did before the last activation.
+    RollBackStrategy {
+        /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
 }
 
 /// The definition that stands now.
@@ -66,6 +87,13 @@ pub enum CatalogueReply {
     },
     /// Nothing was to be done.
     Done,
+    /// A version of the sourcing strategy.
+    Strategy {
+        /// Its number.
+        number: u32,
+        /// The number of the one that decides now.
+        active: u32,
+    },
 }
 
 /// Why the catalogue refuses.

@@ -4,6 +4,7 @@ use compact_str::{CompactString, format_compact};
 
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::state::{Catalogue, CatalogueEvent};
+use super::strategies;
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind, Zone};
 use crate::entity::{Decision, DecisionOf};
 use crate::money::{AMOUNT_MAX, Currency};
@@ -35,6 +36,18 @@ pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decid
             carrier,
             expected_version,
         } => put_carrier(catalogue, carrier, *expected_version),
+        CatalogueCommand::DraftStrategy {
+            name,
+            text,
+            expected_version,
+        } => strategies::draft(catalogue, name, text, *expected_version),
+        CatalogueCommand::ActivateStrategy {
+            number,
+            expected_version,
+        } => strategies::activate(catalogue, *number, *expected_version),
+        CatalogueCommand::RollBackStrategy { expected_version } => {
+            strategies::roll_back(catalogue, *expected_version)
+        }
         CatalogueCommand::Wake => Ok(Decision {
             events: Vec::new(),
             private: None,
@@ -343,7 +356,7 @@ fn bounded(pointer: &str, count: usize, max: usize) -> Result<(), CatalogueRejec
     }
 }
 
-fn invalid(pointer: &str, code: &str) -> CatalogueRejection {
+pub(super) fn invalid(pointer: &str, code: &str) -> CatalogueRejection {
     CatalogueRejection::Invalid {
         pointer: pointer.into(),
         code: code.into(),

@@ -1,14 +1,19 @@
-//! Definitions: products, locations, carriers. Rarely written, read by every node from its own copy.
+//! Definitions: products, locations, carriers, versions of the sourcing strategy. Rarely written, read by every node from its own copy.
 //!
 //! One catalogue entity holds them all; each definition is a stored part of its own.
 
 pub mod command;
 mod decide;
 pub mod state;
+pub mod strategies;
 pub mod types;
 
 pub use command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 pub use state::{
     Catalogue, CatalogueEvent, CatalogueId, CataloguePart, CataloguePartKey, NoEffect,
+};
+pub use strategies::{
+    Activation, BUILT_IN, STRATEGIES_MAX, STRATEGY_BYTES_MAX, Strategies, StrategyRecord,
+    StrategyVersion,
 };
 pub use types::*;

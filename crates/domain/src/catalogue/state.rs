@@ -5,11 +5,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::decide;
+use super::strategies::{Strategies, StrategyRecord, StrategyVersion};
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
 use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
@@ -61,6 +63,22 @@ pub enum CatalogueEvent {
         /// As it is now.
         carrier: CarrierDefinition,
     },
+    /// A sourcing strategy was drafted, as the next version.
+    StrategyDrafted {
+        /// Its number.
+        number: u32,
+        /// Its name for people.
+        name: CompactString,
+        /// The whole of it.
+        text: CompactString,
+    },
+    /// A version of the sourcing strategy decides from now on.
+    StrategyActivated {
+        /// Its number.
+        number: u32,
+    },
+    /// The one decides again that did before the last activation.
+    StrategyRolledBack,
 }
 
 /// The catalogue asks nothing of anybody.
@@ -83,6 +101,7 @@ pub struct Catalogue {
     products: BySku<Product>,
     locations: OrdMap<LocationId, Arc<LocationDefinition>>,
     carriers: OrdMap<CarrierId, Arc<CarrierDefinition>>,
+    strategies: Strategies,
 }
 
 impl Catalogue {
@@ -114,6 +133,11 @@ impl Catalogue {
     /// All carriers, in byte order of their ids.
     pub fn carriers(&self) -> impl Iterator<Item = &CarrierDefinition> {
         self.carriers.values().map(Arc::as_ref)
+    }
+    /// Versions of the sourcing strategy.
+    #[must_use]
+    pub fn strategies(&self) -> &Strategies {
+        &self.strategies
     }
     /// How a product's units are fulfilled; `None` for an unknown SKU.
     #[must_use]
@@ -147,6 +171,10 @@ pub enum CataloguePartKey {
     Location(LocationId),
     /// A carrier.
     Carrier(CarrierId),
+    /// A version of the sourcing strategy.
+    Strategy(u32),
+    /// What happened to them.
+    StrategyRecord,
 }
 
 /// A stored definition.
@@ -160,6 +188,10 @@ pub enum CataloguePart {
     Location(Arc<LocationDefinition>),
     /// A carrier.
     Carrier(Arc<CarrierDefinition>),
+    /// A version of the sourcing strategy.
+    Strategy(Arc<StrategyVersion>),
+    /// What happened to them.
+    StrategyRecord(StrategyRecord),
 }
 
 impl Entity for Catalogue {
@@ -219,6 +251,13 @@ impl Entity for Catalogue {
                 self.carriers
                     .insert(carrier.id.clone(), Arc::new(carrier.clone()));
             }
+            CatalogueEvent::StrategyDrafted { number, name, text } => {
+                self.strategies.draft(*number, name, text, stamp);
+            }
+            CatalogueEvent::StrategyActivated { number } => {
+                self.strategies.activate(*number, stamp);
+            }
+            CatalogueEvent::StrategyRolledBack => self.strategies.roll_back(),
         }
     }
 
@@ -242,7 +281,7 @@ impl Entity for Catalogue {
 
     fn touched_parts(event: &CatalogueEvent, parts: &mut Vec<CataloguePartKey>) {
         parts.push(CataloguePartKey::Header);
-        parts.push(match event {
+        let changed = match event {
             CatalogueEvent::ProductPut { product } => {
                 CataloguePartKey::Product(product.sku.clone())
             }
@@ -250,7 +289,15 @@ impl Entity for Catalogue {
                 CataloguePartKey::Location(location.id.clone())
             }
             CatalogueEvent::CarrierPut { carrier } => CataloguePartKey::Carrier(carrier.id.clone()),
-        });
+            CatalogueEvent::StrategyDrafted { number, .. } => {
+                parts.push(CataloguePartKey::StrategyRecord);
+                CataloguePartKey::Strategy(*number)
+            }
+            CatalogueEvent::StrategyActivated { .. } | CatalogueEvent::StrategyRolledBack => {
+                CataloguePartKey::StrategyRecord
+            }
+        };
+        parts.push(changed);
     }
 
     fn part(&self, key: &CataloguePartKey) -> Option<Cow<'_, CataloguePart>> {
@@ -266,6 +313,14 @@ impl Entity for Catalogue {
             }
             CataloguePartKey::Carrier(id) => {
                 self.carriers.get(id).cloned().map(CataloguePart::Carrier)
+            }
+            CataloguePartKey::Strategy(number) => {
+                let version = self.strategies.version(*number);
+                version.cloned().map(CataloguePart::Strategy)
+            }
+            CataloguePartKey::StrategyRecord => {
+                let record = self.strategies.record();
+                (record.revision > 0).then(|| CataloguePart::StrategyRecord(record.clone()))
             }
         };
         part.map(Cow::Owned)
@@ -287,6 +342,13 @@ impl Entity for Catalogue {
                 }
                 CataloguePart::Carrier(carrier) => {
                     catalogue.carriers.insert(carrier.id.clone(), carrier);
+                }
+                CataloguePart::Strategy(version) => {
+                    let versions = &mut catalogue.strategies.versions;
+                    versions.insert(version.number, version);
+                }
+                CataloguePart::StrategyRecord(record) => {
+                    catalogue.strategies.record = record;
                 }
             }
         }

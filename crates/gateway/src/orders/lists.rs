@@ -162,6 +162,8 @@ pub struct DecisionBody {
     round: u32,
     #[schema(value_type = String)]
     decided_at: TimeText,
+    /// Which version of the strategy decided; 0 is built in.
+    strategy: u32,
     /// For people.
     text: String,
     /// Which location each ordinal in the explanation stands for.
@@ -187,6 +189,7 @@ pub async fn explanation(State(gateway): State<Gateway>, Path(id): Path<String>)
         decisions.push(DecisionBody {
             round: decision.round,
             decided_at: TimeText(decision.decided_at),
+            strategy: decision.strategy,
             text: decision.text,
             locations: decision
                 .locations

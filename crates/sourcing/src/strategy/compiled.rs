@@ -60,6 +60,32 @@ pub struct Compiled {
     pub(crate) rules: Vec<CompiledRule>,
     /// By rising ordinal.
     pub(crate) locations: Vec<Known>,
+    held_back_max: u32,
+}
+
+impl Compiled {
+    /// Units of a SKU that the strategy leaves at a location, at most. What is available matters up
+    /// to this and what an order needs.
+    #[must_use]
+    pub fn held_back_max(&self) -> u32 {
+        self.held_back_max
+    }
+}
+
+/// The most of it, over all rules, locations and channels.
+fn held_back_max(rules: &[CompiledRule], locations: &[Known]) -> u32 {
+    let remaining = rules.iter().map(|rule| rule.rule.filters.minimum_remaining);
+    let remaining = remaining.max().unwrap_or(0);
+    let held = |known: &Known| {
+        let fenced = known.profile.ring_fenced.values();
+        let fenced = fenced.fold(0_u32, |sum, units| sum.saturating_add(*units));
+        known
+            .profile
+            .safety_stock
+            .max(remaining)
+            .saturating_add(fenced)
+    };
+    locations.iter().map(held).fold(remaining, u32::max)
 }
 
 impl Default for Compiled {
@@ -103,8 +129,10 @@ impl Strategy {
         let rule = |(nth, rule)| self.rule(nth, rule, known);
         let rules: Result<Vec<CompiledRule>, StrategyError> =
             self.rules.iter().enumerate().map(rule).collect();
+        let rules = rules?;
         Ok(Compiled {
-            rules: rules?,
+            held_back_max: held_back_max(&rules, &locations),
+            rules,
             locations,
         })
     }
