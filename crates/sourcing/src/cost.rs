@@ -43,14 +43,8 @@ pub(crate) fn weigh(
     candidate: &Candidate,
 ) -> SiteCost {
     let profile = known.map(|known| &known.profile);
-    let rate = match candidate.rate {
-        Some(rate) => quotient(
-            rate.clamp(0, COST_MAX) / 1_000 * i64::from(costs.rate_permille),
-            rate.clamp(0, COST_MAX) % 1_000 * i64::from(costs.rate_permille),
-        ),
-        None => costs.no_rate,
-    };
-    let distance = (i64::from(candidate.km.min(KM_MAX)) * costs.per_100_km + 50) / 100;
+    let rate = rate(costs, candidate);
+    let distance = distance(costs, candidate);
     let handling = profile.and_then(|profile| profile.handling_order);
     let handling = handling.unwrap_or(costs.handling_order);
     let priority = profile.map_or(0, |profile| i64::from(profile.priority));
@@ -73,6 +67,27 @@ pub(crate) fn weigh(
         per_line: per_line.unwrap_or(costs.handling_line),
         per_unit: (i64::from(missing) * costs.per_missing_week + 5) / 10,
     }
+}
+
+/// What a shipment costs from a candidate of which nothing is known but where it is.
+pub(crate) fn plain_shipment(costs: &Costs, candidate: &Candidate) -> Minor {
+    rate(costs, candidate) + distance(costs, candidate) + costs.handling_order
+}
+
+fn rate(costs: &Costs, candidate: &Candidate) -> Minor {
+    let Some(rate) = candidate.rate else {
+        return costs.no_rate;
+    };
+    let rate = rate.clamp(0, COST_MAX);
+    let permille = i64::from(costs.rate_permille);
+    if permille == 1_000 {
+        return rate;
+    }
+    quotient(rate / 1_000 * permille, rate % 1_000 * permille)
+}
+
+fn distance(costs: &Costs, candidate: &Candidate) -> Minor {
+    (i64::from(candidate.km.min(KM_MAX)) * costs.per_100_km + 50) / 100
 }
 
 /// Thousandths: whole thousands times a factor, and the rest times it, rounded half up.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 
-use crate::cost::{SiteCost, weigh};
+use crate::cost::{SiteCost, plain_shipment, weigh};
 use crate::facts::{Facts, figure};
 use crate::filter::{Reason, handles, held_back, is_for, refusal};
 use crate::inputs::{InputLine, Inputs};
@@ -259,19 +259,35 @@ impl<'a> Trial<'a> {
         let mut best: Option<(Minor, usize)> = None;
         let (mut first, mut second) = (Minor::MAX, Minor::MAX);
         let mut work = Minor::MAX;
-        for nth in 0..self.inputs.candidates.len() {
-            let Ok(judged) = self.judge(nth) else {
-                continue;
-            };
-            let open = judged.cost.shipment;
+        let mut look = |nth: usize, judged: &Judged, open: Minor| {
             (first, second) = (first.min(open), second.min(first.max(open)));
-            let alone = judged.alone(lines, units);
-            work = work.min(alone - open);
+            let served = judged.cost.per_line * lines + judged.cost.per_unit * units;
+            work = work.min(served);
             // Candidates come by rising ordinal: of equals the first wins.
-            if best.is_none_or(|(cost, _)| alone < cost)
-                && self.serves_all(nth, &judged, &pieces, units)
+            if best.is_none_or(|(cost, _)| open + served < cost)
+                && self.serves_all(nth, judged, &pieces, units)
             {
-                best = Some((alone, nth));
+                best = Some((open + served, nth));
+            }
+        };
+        if self.is_plain() {
+            let costs = &self.rule.rule.costs;
+            let same = Judged {
+                cost: SiteCost {
+                    per_line: costs.handling_line,
+                    ..SiteCost::default()
+                },
+                held: 0,
+                room: u32::MAX,
+            };
+            for (nth, candidate) in self.inputs.candidates.iter().enumerate() {
+                look(nth, &same, plain_shipment(costs, candidate));
+            }
+        } else {
+            for nth in 0..self.inputs.candidates.len() {
+                if let Ok(judged) = self.judge(nth) {
+                    look(nth, &judged, judged.cost.shipment);
+                }
             }
         }
         let two = first
@@ -279,6 +295,11 @@ impl<'a> Trial<'a> {
             .saturating_add(self.rule.rule.costs.split)
             .saturating_add(work);
         best.map(|(cost, nth)| (nth, cost, two))
+    }
+
+    /// Whether nothing is known of candidates but where they are, and no filter removes any.
+    fn is_plain(&self) -> bool {
+        self.rule.plain && self.inputs.facts.is_none()
     }
 
     /// Everything from one candidate.

@@ -248,6 +248,9 @@ fn exchanged(problem: &Problem<'_>, mut best: Solution) -> Solution {
                     Some(site) => set[nth] = site,
                     None => _ = set.remove(nth),
                 }
+                if !may_be_better(problem, &set, &best) {
+                    continue;
+                }
                 set.sort_unstable();
                 let plan = problem.checked(fill(problem, &set));
                 if let Some(plan) = plan
@@ -260,4 +263,18 @@ fn exchanged(problem: &Problem<'_>, mut best: Solution) -> Solution {
         }
         return best;
     }
+}
+
+/// Whether a set could come to a better plan, were all of it used. Without some of it, it is
+/// another set, which has its own turn.
+fn may_be_better(problem: &Problem<'_>, set: &[usize], best: &Solution) -> bool {
+    let opening = set.iter().map(|site| problem.sites[*site].open);
+    let opening = opening.fold(-problem.policy.split, Minor::saturating_add);
+    let reach = |line: usize| {
+        let could = set.iter().map(|site| u64::from(problem.could(line, *site)));
+        could.sum::<u64>().min(u64::from(problem.lines[line].units))
+    };
+    let served = problem.wanted() - best.cost.short;
+    let reach: u64 = (0..problem.lines.len()).map(reach).sum();
+    reach > served || reach == served && opening < best.cost.money
 }

@@ -43,13 +43,13 @@ pub(super) fn search(
     }
     let mut search = Search {
         problem,
-        order,
         left: Left::of(problem),
         pieces: vec![0; sites],
         shipments: 0,
         takes: Vec::new(),
         spent: Cost::default(),
         short_min,
+        short_from: short_from(problem, &order),
         slack,
         best: start,
         avoid,
@@ -59,6 +59,7 @@ pub(super) fn search(
             steps
         },
         cut: problem.jobs.len() > JOBS_MAX,
+        order,
     };
     search.job(0);
     let proven = search.best.as_ref().filter(|_| !search.cut);
@@ -85,6 +86,16 @@ fn short_at_least(problem: &Problem<'_>) -> u64 {
     wanted.iter().map(short).max().unwrap_or(0)
 }
 
+/// Units that stay short because all sites together have too few, of each job and those after it.
+fn short_from(problem: &Problem<'_>, order: &[usize]) -> Vec<u64> {
+    let mut from = vec![0; order.len() + 1];
+    for (at, job) in order.iter().enumerate().rev() {
+        let mut slack = vec![0; problem.sites.len()];
+        from[at] = from[at + 1] + bound(problem, &[*job], &mut slack).short;
+    }
+    from
+}
+
 struct Search<'p> {
     problem: &'p Problem<'p>,
     order: Vec<usize>,
@@ -95,6 +106,8 @@ struct Search<'p> {
     takes: Vec<Take>,
     spent: Cost,
     short_min: u64,
+    /// Units that stay short whatever the plan, of each job and those after it.
+    short_from: Vec<u64>,
     /// Room for what opening each site still costs.
     slack: Vec<Minor>,
     best: Option<Solution>,
@@ -177,13 +190,16 @@ impl Search<'_> {
         open + of.per_line * line_count as i64 + of.per_unit * units as i64
     }
 
-    /// Does something with a piece taken, and puts it back.
-    fn with(&mut self, take: Take, go_on: impl FnOnce(&mut Self)) {
+    /// Does something with a piece of job `at` taken, and puts it back.
+    fn with(&mut self, at: usize, take: Take, go_on: impl FnOnce(&mut Self)) {
         if self.takes.len() >= TAKES_MAX {
             self.cut = true;
             return;
         }
         let added = self.added(1, u64::from(take.units), take.site);
+        if self.too_dear(at, added) {
+            return;
+        }
         self.left.take(self.problem, take);
         self.shipments += usize::from(self.pieces[take.site] == 0);
         self.pieces[take.site] += 1;
@@ -215,7 +231,10 @@ impl Search<'_> {
             .map(|site| (self.added(job.len(), units, site), site))
             .collect();
         able.sort_unstable();
-        for (_, site) in able {
+        for (added, site) in able {
+            if self.too_dear(at, added) {
+                break;
+            }
             self.group_from(at, job, site);
         }
         self.without(units, at);
@@ -232,14 +251,14 @@ impl Search<'_> {
         }
         let line = *line;
         let take = Take { line, site, units };
-        self.with(take, |search| search.group_from(at, rest, site));
+        self.with(at, take, |search| search.group_from(at, rest, site));
     }
 
     /// Finds the open units of a line: from one site, in pieces, or not at all. Sites before `from`
     /// have been passed over, so that no distribution is tried twice.
     fn piece(&mut self, at: usize, line: usize, open: u32, from: usize) {
         let problem = self.problem;
-        if !self.step(problem.sites.len()) || self.too_dear() {
+        if !self.step(problem.sites.len()) || self.too_dear(at, 0) {
             return;
         }
         let own = self.takes.iter().rev();
@@ -262,9 +281,12 @@ impl Search<'_> {
             }
         }
         last.sort_unstable();
-        for (_, site) in last {
+        for (added, site) in last {
+            if self.too_dear(at, added) {
+                break;
+            }
             let units = open;
-            self.with(Take { line, site, units }, |search| search.job(at + 1));
+            self.with(at, Take { line, site, units }, |search| search.job(at + 1));
         }
         for (site, most) in some {
             let least = if problem.coupled { 1 } else { most };
@@ -272,9 +294,9 @@ impl Search<'_> {
                 let take = Take { line, site, units };
                 if problem.policy.by_item {
                     let short = u64::from(open - units);
-                    self.with(take, |search| search.without(short, at));
+                    self.with(at, take, |search| search.without(short, at));
                 } else {
-                    self.with(take, |search| {
+                    self.with(at, take, |search| {
                         search.piece(at, line, open - units, site + 1)
                     });
                 }
@@ -283,10 +305,12 @@ impl Search<'_> {
         self.without(u64::from(open), at);
     }
 
-    fn too_dear(&self) -> bool {
+    /// Whether what is spent, with so much more, is as much as the best plan costs.
+    fn too_dear(&self, at: usize, added: Minor) -> bool {
+        let short = self.spent.short + self.short_from[at];
         let spent = Cost {
-            short: self.spent.short,
-            money: self.spent.money - self.problem.policy.split,
+            short: short.max(self.short_min),
+            money: self.spent.money + added - self.problem.policy.split,
         };
         self.best.as_ref().is_some_and(|best| spent >= best.cost)
     }

@@ -3,7 +3,7 @@
 use compact_str::{CompactString, format_compact};
 use consign_domain::money::Minor;
 
-use super::{Profile, Rule, Strategy};
+use super::{Filters, Profile, Rule, Strategy};
 use crate::calendar::ZoneTable;
 
 /// Rules of a strategy at most.
@@ -52,6 +52,8 @@ pub(crate) struct CompiledRule {
     pub(crate) rule: Rule,
     /// Rising; `None` when any location may serve.
     pub(crate) members: Option<Vec<u32>>,
+    /// Whether it filters nothing, and nothing is known of any location.
+    pub(crate) plain: bool,
 }
 
 /// A strategy that has been checked, and tied to the locations that there are.
@@ -210,6 +212,7 @@ impl Strategy {
             members.dedup();
         }
         Ok(CompiledRule {
+            plain: rule.filters == Filters::default() && self.locations.is_empty(),
             rule: rule.clone(),
             members,
         })
