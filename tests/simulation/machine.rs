@@ -21,13 +21,14 @@ use consign_orchestrator::{Consign, Readiness};
 use consign_runtime::{
     COMMAND_MEMORY_DEFAULT, Clock, NodeOptions, ReplicaOptions, ReplicaWire, Threads, Timing,
 };
+use consign_simulation::Simulated;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use crate::lies::{Lie, TellsAll};
-use crate::network::{self, CLUSTER_PORT, Simulated};
+use crate::network::{self, CLUSTER_PORT};
 
 /// Partitions of the cluster.
 const PARTITIONS: u16 = 2;

@@ -1,10 +1,9 @@
-//! The simulated network: for the nodes' transport, for their HTTP interface, and for clients.
+//! The simulated network, for the nodes' HTTP interface and for clients; `lib.rs` has it for their transport.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use consign_cluster::Network;
 use consign_gateway::Router;
 use consign_tests::{Client, Connecting, Socket};
 use hyper::server::conn::http1;
@@ -22,28 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// The host of a node.
 pub fn host(node: u64) -> String {
     format!("node-{node}")
-}
-
-/// The network of turmoil.
-pub struct Simulated;
-
-impl Network for Simulated {
-    type Stream = TcpStream;
-    type Listener = TcpListener;
-
-    async fn bind(&self, address: &str) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    }
-
-    async fn accept(&self, listener: &mut TcpListener) -> io::Result<TcpStream> {
-        Ok(listener.accept().await?.0)
-    }
-
-    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
-        TcpStream::connect(address).await
-    }
 }
 
 /// Serves clients for as long as the node lives.
