@@ -10,6 +10,7 @@ use turmoil::Sim;
 use crate::history::History;
 use crate::machine::Machine;
 use crate::network::host;
+use crate::post::Post;
 
 /// One hour, in µs.
 const HOUR: i64 = 3_600_000_000;
@@ -33,10 +34,14 @@ pub struct Counts {
     pub clocks: u64,
     /// Disks that were lost, and replaced by empty ones.
     pub disks: u64,
+    /// Messages between entities that others overtook.
+    pub overtaken: u64,
+    /// Messages between entities that came once more.
+    pub repeated: u64,
 }
 
 impl Counts {
-    /// All of them.
+    /// All of machines and links; of messages there are many more.
     pub fn total(&self) -> u64 {
         self.kills
             + self.power_losses
@@ -66,8 +71,8 @@ pub struct Faults {
     next: Duration,
     endings: Vec<(Duration, Ending)>,
     down: Vec<u64>,
-    /// How often each kind happened.
-    pub counts: Counts,
+    post: Arc<Post>,
+    counts: Counts,
     /// Whether power losses take all machines at once, as one socket would.
     pub one_socket: bool,
     /// Whether disks get lost.
@@ -80,7 +85,12 @@ pub struct Faults {
 
 impl Faults {
     /// Faults for these machines.
-    pub fn new(chance: SmallRng, machines: &[Arc<Machine>], history: &History) -> Faults {
+    pub fn new(
+        chance: SmallRng,
+        machines: &[Arc<Machine>],
+        history: &History,
+        post: &Arc<Post>,
+    ) -> Faults {
         Faults {
             chance,
             machines: machines.to_vec(),
@@ -88,12 +98,23 @@ impl Faults {
             next: Duration::ZERO,
             endings: Vec::new(),
             down: Vec::new(),
+            post: Arc::clone(post),
             counts: Counts::default(),
             one_socket: false,
             // A disk more would be no minority.
             disks_get_lost: machines.len() > 2,
             kills_take_disks: false,
             returning: None,
+        }
+    }
+
+    /// How often each kind happened.
+    pub fn counts(&self) -> Counts {
+        let (overtaken, repeated) = self.post.counts();
+        Counts {
+            overtaken,
+            repeated,
+            ..self.counts
         }
     }
 
@@ -116,6 +137,7 @@ impl Faults {
             *at = now;
         }
         self.end_due(sim, now);
+        self.post.be_reliable();
         self.notice_ended(sim, now);
         for (at, _) in &mut self.endings {
             *at = now;

@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use consign_cluster::{
@@ -29,6 +29,7 @@ use tokio::time::Instant;
 
 use crate::lies::{Lie, TellsAll};
 use crate::network::{self, CLUSTER_PORT};
+use crate::post::{ByPost, Letters, Post};
 
 /// Partitions of the cluster.
 const PARTITIONS: u16 = 2;
@@ -76,13 +77,14 @@ pub struct Machine {
     drift: i64,
     dir: PathBuf,
     nodes: u64,
+    post: Arc<Post>,
     lie: Mutex<Option<Lie>>,
     running: Mutex<Option<Consign>>,
 }
 
 impl Machine {
-    /// A machine with empty disks. Snapshots on their way lie in `dir`.
-    pub fn new(number: u64, nodes: u64, drift: i64, dir: PathBuf) -> Machine {
+    /// A machine with empty disks. Snapshots on their way lie in `dir`; entities speak by `post`.
+    pub fn new(number: u64, nodes: u64, drift: i64, dir: PathBuf, post: Arc<Post>) -> Machine {
         Machine {
             number,
             log: Disk::default(),
@@ -91,6 +93,7 @@ impl Machine {
             drift,
             dir,
             nodes,
+            post,
             lie: Mutex::new(None),
             running: Mutex::new(None),
         }
@@ -182,6 +185,12 @@ impl Machine {
             }),
             _ => Arc::clone(&lines) as _,
         };
+        let letters = Arc::new(Letters {
+            number: self.number,
+            lines: Arc::clone(&lines),
+            post: Arc::clone(&self.post),
+            node: OnceLock::new(),
+        });
         let command_memory = match lie {
             Some(Lie::AnswersForgotten) => Duration::ZERO,
             _ => COMMAND_MEMORY_DEFAULT,
@@ -206,7 +215,7 @@ impl Machine {
                 timing: Timing::default(),
                 wire,
             },
-            remote: Some(Arc::clone(&lines) as _),
+            remote: Some(Arc::new(ByPost(Arc::clone(&letters)))),
             journal_backend: Some(self.log.backend()),
             state_backend: Some(self.state.backend()),
             ..NodeOptions::new(self.dir.clone())
@@ -215,6 +224,7 @@ impl Machine {
             .await
             .map_err(|error| format!("node {} does not start: {error}", self.number))?;
         lines.answer_for(consign.node());
+        letters.node.get_or_init(|| consign.node());
         *self.running.lock() = Some(consign.clone());
         let router = consign_gateway::router(consign.clone(), GatewayOptions::default());
         let failed = async {

@@ -4,7 +4,7 @@
 //! ```text
 //! main (processes of one seed each) ─► run ─► machines: nodes over disks and clocks that fail
 //!                                          ├► customers ─► history
-//!                                          ├► faults
+//!                                          ├► faults, of machines, links and messages (post)
 //!                                          └► judge ◄─ history, ledger (linearizability)
 //! ```
 //! Each seed has a process of its own, into which [`chance.c`] is preloaded: then nothing in it is
@@ -21,6 +21,7 @@ mod ledger;
 mod lies;
 mod machine;
 mod network;
+mod post;
 mod processes;
 mod run;
 

@@ -18,6 +18,7 @@ use crate::judge;
 use crate::lies::Lie;
 use crate::machine::{self, Machine};
 use crate::network::{client_of, host};
+use crate::post::Post;
 
 /// Hosts of customers, and customers on each.
 const SHOPS: u64 = 2;
@@ -90,7 +91,8 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         .tempdir()
         .expect("a directory");
     let history = History::new(aloud);
-    let machines = make_machines(nodes, dir.path(), &mut chance);
+    let post = Post::new(SmallRng::seed_from_u64(chance.random()));
+    let machines = make_machines(nodes, dir.path(), &mut chance, &post);
     let mut sim = turmoil::Builder::new()
         .rng_seed(chance.random())
         .simulation_duration(ENDS_WITHIN)
@@ -123,7 +125,12 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         });
     }
     let verdict = Arc::new(Mutex::new(None));
-    let judging = judge_at_the_end(nodes, Arc::clone(&stage), history.clone());
+    let judging = judge_at_the_end(
+        nodes,
+        Arc::clone(&stage),
+        history.clone(),
+        Arc::clone(&post),
+    );
     let judged = Arc::clone(&verdict);
     sim.client("judge", async move {
         *judged.lock() = Some(judging.await);
@@ -134,6 +141,7 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         SmallRng::seed_from_u64(chance.random()),
         &machines,
         &history,
+        &post,
     );
     if let Some(lie) = lie {
         lie.tell(&machines, &mut faults);
@@ -151,16 +159,21 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         answered: all.answered,
         unknown: all.unknown,
         orders: all.placed.values().filter(|it| it.id.is_some()).count() as u64,
-        faults: faults.counts,
+        faults: faults.counts(),
     })
 }
 
-fn make_machines(nodes: u64, dir: &Path, chance: &mut SmallRng) -> Vec<Arc<Machine>> {
+fn make_machines(
+    nodes: u64,
+    dir: &Path,
+    chance: &mut SmallRng,
+    post: &Arc<Post>,
+) -> Vec<Arc<Machine>> {
     let make = |node| {
         let dir = dir.join(host(node));
         std::fs::create_dir_all(&dir).expect("a directory");
         let drift = chance.random_range(-200..=200);
-        Arc::new(Machine::new(node, nodes, drift, dir))
+        Arc::new(Machine::new(node, nodes, drift, dir, Arc::clone(post)))
     };
     (1..=nodes).map(make).collect()
 }
@@ -172,7 +185,12 @@ async fn shop_until_calm(mut customer: Customer, stage: Arc<Stage>) {
 }
 
 /// Fills the shop, waits until all is over, and counts.
-async fn judge_at_the_end(nodes: u64, stage: Arc<Stage>, history: History) -> Result<(), String> {
+async fn judge_at_the_end(
+    nodes: u64,
+    stage: Arc<Stage>,
+    history: History,
+    post: Arc<Post>,
+) -> Result<(), String> {
     judge::until_all_serve(nodes).await?;
     let client = client_of(1);
     client.define(&SKUS, &LOCATIONS).await;
@@ -187,6 +205,7 @@ async fn judge_at_the_end(nodes: u64, stage: Arc<Stage>, history: History) -> Re
     while stage.customers.load(Ordering::SeqCst) < usize::try_from(SHOPS).unwrap_or_default() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    post.until_all_came().await;
     let records = history.records(std::mem::take);
     let verdict = judge::judge(nodes, &records).await;
     history.records(|all| *all = records);
