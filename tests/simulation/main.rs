@@ -2,7 +2,7 @@
 //! journal on simulated machines, under faults drawn from a seed, and the laws counted at the end.
 //!
 //! ```text
-//! main (processes of one seed each) ─► run ─► machines: nodes over disks and clocks that fail
+//! main (processes of one seed each) ─► run ─► machines: nodes over disks, clocks and wires that fail
 //!                                          ├► customers ─► history
 //!                                          ├► faults, of machines, links and messages (post)
 //!                                          └► judge ◄─ history, ledger (linearizability)
@@ -14,6 +14,7 @@
 //! happens. `scripts/soak` runs as many as there is time for.
 
 mod customers;
+mod execution;
 mod faults;
 mod history;
 mod judge;
@@ -24,6 +25,7 @@ mod network;
 mod post;
 mod processes;
 mod run;
+mod wires;
 
 use std::ops::Range;
 

@@ -1,7 +1,6 @@
-//! The simulated network, for the nodes' HTTP interface and for clients; `lib.rs` has it for their transport.
+//! Names on the simulated network, a node's service for clients, and clients.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use consign_gateway::Router;
@@ -9,12 +8,14 @@ use consign_tests::{Client, Connecting, Socket};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpStream;
+
+use crate::wires::Pipes;
 
 /// Where nodes listen for each other.
 pub const CLUSTER_PORT: u16 = 7_000;
 /// Where nodes listen for clients.
-const HTTP_PORT: u16 = 8_080;
+pub const HTTP_PORT: u16 = 8_080;
 /// How long a client waits for an answer before it asks elsewhere.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -24,12 +25,10 @@ pub fn host(node: u64) -> String {
 }
 
 /// Serves clients for as long as the node lives.
-pub async fn serve(router: Router) -> io::Result<()> {
-    let listener = TcpListener::bind((IpAddr::from([0, 0, 0, 0]), HTTP_PORT)).await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
+pub async fn serve(router: Router, mut clients: Pipes) {
+    while let Some(pipe) = clients.recv().await {
         let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(pipe), service);
         // A connection that breaks concerns its client alone.
         tokio::spawn(async move { drop(connection.await) });
     }

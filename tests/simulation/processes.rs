@@ -171,6 +171,7 @@ impl Report {
             "delays",
             "clocks",
             "disks",
+            "stops",
             "overtaken",
             "repeated",
         ] {
@@ -232,7 +233,7 @@ pub fn be_a_child() {
         "faults": faults.total(), "kills": faults.kills, "power_losses": faults.power_losses,
         "cuts": faults.cuts, "held": faults.held, "losses": faults.losses,
         "delays": faults.delays, "clocks": faults.clocks, "disks": faults.disks,
-        "overtaken": faults.overtaken, "repeated": faults.repeated,
+        "stops": faults.stops, "overtaken": faults.overtaken, "repeated": faults.repeated,
     });
     println!("{MARK}{report}");
 }

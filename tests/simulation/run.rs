@@ -26,6 +26,9 @@ const CUSTOMERS: u64 = 3;
 /// How long everything together may take, in simulated time.
 const ENDS_WITHIN: Duration = Duration::from_secs(400);
 
+/// A step of simulated time.
+const TICK: Duration = Duration::from_millis(1);
+
 /// What comes next.
 #[derive(Default)]
 struct Stage {
@@ -96,13 +99,15 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
     let mut sim = turmoil::Builder::new()
         .rng_seed(chance.random())
         .simulation_duration(ENDS_WITHIN)
+        .tick_duration(TICK)
         .min_message_latency(Duration::from_millis(0))
         .max_message_latency(Duration::from_millis(3))
         .tcp_capacity(4_096)
         .build();
     for machine in &machines {
-        let machine = Arc::clone(machine);
-        sim.host(host(machine.number), move || Arc::clone(&machine).run());
+        let on = Arc::clone(machine);
+        sim.host(host(machine.number), move || on.carries());
+        machine.start();
     }
     let stage = Arc::new(Stage::default());
     for shop in 0..SHOPS {
@@ -151,7 +156,10 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
     let trace = history.trace();
     let verdict = verdict.lock().take();
     let verdict = ended.and(verdict.unwrap_or_else(|| Err("the judge came to no end".to_owned())));
-    machines.iter().for_each(|machine| machine.process_ends());
+    for machine in &machines {
+        machine.process_ends();
+        machine.end();
+    }
     history.records(|all| Outcome {
         verdict,
         trace,
@@ -229,6 +237,9 @@ fn drive(
             Err(error) => return Err(error.to_string()),
         }
         let now = sim.elapsed();
+        for machine in machines {
+            machine.run_for(TICK, now)?;
+        }
         if stage.is(FAULTS) {
             let until = *until.get_or_insert(now + lasts);
             if now < until {

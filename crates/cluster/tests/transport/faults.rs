@@ -1,18 +1,43 @@
 //! The same transport in a simulated network: cut, healed, dropped one way, held. Time is simulated
 //! as well, and a run with a seed replays exactly.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use consign_cluster::{
-    CallError, Lane, NodeId, Transport, TransportOptions, WIRE_VERSION, WIRE_VERSION_OLDEST,
+    CallError, Lane, Network, NodeId, Transport, TransportOptions, WIRE_VERSION,
+    WIRE_VERSION_OLDEST,
 };
-use consign_simulation::Simulated;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use turmoil::net::{TcpListener, TcpStream};
 
 use crate::world::{CLUSTER, Listener};
+
+/// The network of turmoil.
+struct Simulated;
+
+impl Network for Simulated {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn bind(&self, address: &str) -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    }
+
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        TcpStream::connect(address).await
+    }
+}
 
 const PORT: u16 = 7_000;
 
