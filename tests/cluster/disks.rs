@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use consign_tests::{Node, Setting, Shop, eventually, order, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::load::Load;
 use crate::{CONSIGN, Cluster, ORDERS_EACH, id_of, until_ready};
@@ -194,5 +194,31 @@ async fn a_disk_with_other_data_is_taken_in_when_an_operator_says_so() {
     by_hand(vec!["join".into(), "3".into(), address]).await;
     until_it_votes(&cluster.nodes, 3).await;
     assert_eq!(cluster.nodes[2].order(&id).await["status"], "allocated");
+    cluster.stop().await;
+}
+
+/// A node that is joined while it is away is in a group before anybody sees that its disk is another: the
+/// join waits while it is taken out again, and both come to their ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_with_another_disk_during_its_join_is_taken_in() {
+    let mut cluster = Cluster::start().await;
+    let target = cluster.nodes[0].url();
+    cluster.nodes[2].kill().await;
+    lose_disk(&cluster.nodes[2]);
+    let remove = ["cluster", "--target", &target, "remove", "3"];
+    run(CONSIGN, remove).await.ok();
+    let body = json!({"node": 3, "address": cluster.addresses[2]});
+    let joining = cluster.nodes[0].post("/v1/cluster/members", &body);
+    let joining = tokio::spawn(async move { joining.try_send().await });
+    eventually("it is a learner, and not there", || async {
+        let stands = cluster.nodes[0].get("/v1/cluster").expect(200).await.json();
+        let learners = stands["partitions"][0]["learners"].as_array()?;
+        learners.contains(&3.into()).then_some(())
+    })
+    .await;
+    cluster.nodes[2].restart().await;
+    let joined = joining.await.expect("it is asked").expect("it is answered");
+    assert_eq!(joined.json()["partitions_left"], 0, "{joined}");
+    until_it_votes(&cluster.nodes, 3).await;
     cluster.stop().await;
 }

@@ -7,6 +7,7 @@ mod disks;
 mod drained;
 mod load;
 mod restore;
+mod staleness;
 mod upgrade;
 
 use consign_tests::{Node, Setting, Shop, addresses, eventually, order, recount, run};

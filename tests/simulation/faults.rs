@@ -10,6 +10,7 @@ use turmoil::Sim;
 use crate::history::History;
 use crate::machine::Machine;
 use crate::network::host;
+use crate::post::Post;
 
 /// One hour, in µs.
 const HOUR: i64 = 3_600_000_000;
@@ -33,10 +34,16 @@ pub struct Counts {
     pub clocks: u64,
     /// Disks that were lost, and replaced by empty ones.
     pub disks: u64,
+    /// Processes that were stopped, and went on.
+    pub stops: u64,
+    /// Messages between entities that others overtook.
+    pub overtaken: u64,
+    /// Messages between entities that came once more.
+    pub repeated: u64,
 }
 
 impl Counts {
-    /// All of them.
+    /// All of machines and links; of messages there are many more.
     pub fn total(&self) -> u64 {
         self.kills
             + self.power_losses
@@ -46,12 +53,14 @@ impl Counts {
             + self.delays
             + self.clocks
             + self.disks
+            + self.stops
     }
 }
 
 /// What ends later.
 enum Ending {
     Start(u64),
+    GoOn(u64),
     Heal(String, String),
     Release(String, String),
     LossOver,
@@ -66,8 +75,8 @@ pub struct Faults {
     next: Duration,
     endings: Vec<(Duration, Ending)>,
     down: Vec<u64>,
-    /// How often each kind happened.
-    pub counts: Counts,
+    post: Arc<Post>,
+    counts: Counts,
     /// Whether power losses take all machines at once, as one socket would.
     pub one_socket: bool,
     /// Whether disks get lost.
@@ -80,7 +89,12 @@ pub struct Faults {
 
 impl Faults {
     /// Faults for these machines.
-    pub fn new(chance: SmallRng, machines: &[Arc<Machine>], history: &History) -> Faults {
+    pub fn new(
+        chance: SmallRng,
+        machines: &[Arc<Machine>],
+        history: &History,
+        post: &Arc<Post>,
+    ) -> Faults {
         Faults {
             chance,
             machines: machines.to_vec(),
@@ -88,12 +102,23 @@ impl Faults {
             next: Duration::ZERO,
             endings: Vec::new(),
             down: Vec::new(),
+            post: Arc::clone(post),
             counts: Counts::default(),
             one_socket: false,
             // A disk more would be no minority.
             disks_get_lost: machines.len() > 2,
             kills_take_disks: false,
             returning: None,
+        }
+    }
+
+    /// How often each kind happened.
+    pub fn counts(&self) -> Counts {
+        let (overtaken, repeated) = self.post.counts();
+        Counts {
+            overtaken,
+            repeated,
+            ..self.counts
         }
     }
 
@@ -116,6 +141,7 @@ impl Faults {
             *at = now;
         }
         self.end_due(sim, now);
+        self.post.be_reliable();
         self.notice_ended(sim, now);
         for (at, _) in &mut self.endings {
             *at = now;
@@ -134,9 +160,10 @@ impl Faults {
     fn notice_ended(&mut self, sim: &mut Sim<'_>, now: Duration) {
         for machine in self.machines.clone() {
             let node = machine.number;
-            if !self.down.contains(&node) && !sim.is_host_running(host(node)) {
+            if !self.down.contains(&node) && machine.has_ended() {
                 self.tell(now, &format!("node {node} has ended by itself"));
                 sim.crash(host(node));
+                machine.end();
                 self.down.push(node);
                 self.endings
                     .push((now + Duration::from_millis(500), Ending::Start(node)));
@@ -157,6 +184,10 @@ impl Faults {
         for (_, ending) in due {
             match ending {
                 Ending::Start(node) => self.start(sim, now, node),
+                Ending::GoOn(node) => {
+                    self.tell(now, &format!("node {node} goes on"));
+                    self.machine(node).stop(false);
+                }
                 Ending::Heal(a, b) => {
                     self.tell(now, &format!("{a} and {b} reach each other"));
                     sim.repair(a, b);
@@ -181,6 +212,13 @@ impl Faults {
         self.tell(now, &format!("node {node} starts"));
         self.down.retain(|down| *down != node);
         sim.bounce(host(node));
+        self.machine(node).start();
+    }
+
+    fn machine(&self, node: u64) -> &Arc<Machine> {
+        let mut machines = self.machines.iter();
+        let found = machines.find(|machine| machine.number == node);
+        found.expect("it is one of them")
     }
 
     fn any(&mut self) -> Arc<Machine> {
@@ -202,9 +240,10 @@ impl Faults {
             0..16 => self.kill(sim, now),
             16..20 => self.lose_disk(sim, now),
             20..40 => self.power_loss(sim, now),
-            40..70 => self.cut(sim, now),
-            70..80 => self.hold(sim, now),
-            80..90 => {
+            40..65 => self.cut(sim, now),
+            65..75 => self.hold(sim, now),
+            75..84 => self.pause(now),
+            84..92 => {
                 self.counts.losses += 1;
                 self.tell(now, "messages get lost");
                 sim.set_fail_rate(0.02);
@@ -219,6 +258,22 @@ impl Faults {
                 self.endings.push((until, Ending::DelayOver));
             }
         }
+    }
+
+    /// As SIGSTOP and SIGCONT do. One at a time, or hardly anything else would happen.
+    fn pause(&mut self, now: Duration) {
+        let machine = self.any();
+        let goes_on = |(_, ending): &(Duration, Ending)| matches!(ending, Ending::GoOn(_));
+        if self.down.contains(&machine.number) || self.endings.iter().any(goes_on) {
+            return;
+        }
+        self.counts.stops += 1;
+        self.tell(now, &format!("node {} is stopped", machine.number));
+        machine.stop(true);
+        // As often briefly, about as long as a lead lasts without word of the others.
+        let millis = if self.chance.random() { 3_000 } else { 15_000 };
+        let until = self.lasting(now, 300..millis);
+        self.endings.push((until, Ending::GoOn(machine.number)));
     }
 
     fn kill(&mut self, sim: &mut Sim<'_>, now: Duration) {
@@ -276,7 +331,11 @@ impl Faults {
 
     fn stop(&mut self, sim: &mut Sim<'_>, now: Duration, machine: &Machine) {
         sim.crash(host(machine.number));
-        self.down.push(machine.number);
+        machine.end();
+        let number = machine.number;
+        self.endings
+            .retain(|(_, it)| !matches!(it, Ending::GoOn(node) if *node == number));
+        self.down.push(number);
         if self.chance.random_ratio(1, 5) {
             self.counts.clocks += 1;
             machine.set_clock(self.chance.random_range(-HOUR..=HOUR));

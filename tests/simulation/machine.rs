@@ -1,13 +1,13 @@
 //! A machine of the cluster: its disks and its clock, which outlive the node that runs on it.
 //!
-//! In: crashes, losses of power, clocks that are set. Out: the product's own node (service, gateway,
-//! transport, replicas) over them, with no thread but the one that simulates.
+//! In: crashes, losses of power, stops, clocks that are set. Out: the product's own node (service, gateway,
+//! transport, replicas) over them, in an [`Execution`], with no thread but the one that simulates.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use consign_cluster::{
@@ -26,8 +26,11 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
+use crate::execution::{Ended, Execution};
 use crate::lies::{Lie, TellsAll};
-use crate::network::{self, CLUSTER_PORT, Simulated};
+use crate::network::{self, CLUSTER_PORT};
+use crate::post::{ByPost, Letters, Post};
+use crate::wires::{self, Inside};
 
 /// Partitions of the cluster.
 const PARTITIONS: u16 = 2;
@@ -75,13 +78,19 @@ pub struct Machine {
     drift: i64,
     dir: PathBuf,
     nodes: u64,
+    post: Arc<Post>,
     lie: Mutex<Option<Lie>>,
     running: Mutex<Option<Consign>>,
+    /// Simulated time, in µs.
+    now: AtomicI64,
+    /// The wires that were laid last, until a process has them.
+    wires: Mutex<Option<Inside>>,
+    execution: Mutex<Option<Execution>>,
 }
 
 impl Machine {
-    /// A machine with empty disks. Snapshots on their way lie in `dir`.
-    pub fn new(number: u64, nodes: u64, drift: i64, dir: PathBuf) -> Machine {
+    /// A machine with empty disks. Snapshots on their way lie in `dir`; entities speak by `post`.
+    pub fn new(number: u64, nodes: u64, drift: i64, dir: PathBuf, post: Arc<Post>) -> Machine {
         Machine {
             number,
             log: Disk::default(),
@@ -90,8 +99,12 @@ impl Machine {
             drift,
             dir,
             nodes,
+            post,
             lie: Mutex::new(None),
             running: Mutex::new(None),
+            now: AtomicI64::new(0),
+            wires: Mutex::new(None),
+            execution: Mutex::new(None),
         }
     }
 
@@ -130,6 +143,49 @@ impl Machine {
         }
     }
 
+    /// What the machine's system does for whatever process runs on it: it lays wires.
+    pub fn carries(&self) -> impl Future<Output = turmoil::Result> + use<> {
+        let (outside, inside) = wires::lay();
+        *self.wires.lock() = Some(inside);
+        outside.carry()
+    }
+
+    /// Starts a node, over the wires that were laid last.
+    pub fn start(self: &Arc<Self>) {
+        let wires = self.wires.lock().take();
+        let running = wires.map(|wires| Execution::begin(Arc::clone(self).run(wires)));
+        *self.execution.lock() = running;
+    }
+
+    /// The process is no more.
+    pub fn end(&self) {
+        self.execution.lock().take();
+    }
+
+    /// Stops the process as it is, or lets it go on.
+    pub fn stop(&self, is_stopped: bool) {
+        if let Some(execution) = &mut *self.execution.lock() {
+            execution.stop(is_stopped);
+        }
+    }
+
+    /// Whether the process has come to an end by itself.
+    pub fn has_ended(&self) -> bool {
+        let execution = self.execution.lock();
+        execution.as_ref().is_some_and(Execution::has_ended)
+    }
+
+    /// Runs the process for a tick, up to `now`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run_for(&self, tick: Duration, now: Duration) -> Ended {
+        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        self.now.store(micros, Ordering::SeqCst);
+        let mut execution = self.execution.lock();
+        execution.as_mut().map_or(Ok(()), |it| it.run_for(tick))
+    }
+
     /// Whether its node votes on every partition, and has read all that was acknowledged.
     pub fn votes(&self) -> bool {
         let running = self.running.lock();
@@ -149,8 +205,8 @@ impl Machine {
         led.map(|group| (group.partition, group.term)).collect()
     }
 
-    /// Runs a node on it, until its storage fails.
-    pub async fn run(self: Arc<Self>) -> turmoil::Result {
+    /// A node on it, until its storage fails.
+    async fn run(self: Arc<Self>, (wired, clients): Inside) -> Ended {
         let lines = Arc::new(NodeLines::default());
         let lie = *self.lie.lock();
         let newest = match lie {
@@ -168,7 +224,8 @@ impl Machine {
             seed: self.number,
         };
         let ears = Arc::new(Ears(Arc::clone(&lines)));
-        let transport = Transport::start(Simulated, options, ears).await?;
+        let transport = Transport::start(wired, options, ears).await;
+        let transport = transport.map_err(|error| error.to_string())?;
         let members: BTreeMap<u64, String> = (1..=self.nodes).map(|n| (n, address(n))).collect();
         for (other, address) in members.iter().filter(|(other, _)| **other != self.number) {
             transport.set_peer(NodeId(*other), address);
@@ -181,6 +238,12 @@ impl Machine {
             }),
             _ => Arc::clone(&lines) as _,
         };
+        let letters = Arc::new(Letters {
+            number: self.number,
+            lines: Arc::clone(&lines),
+            post: Arc::clone(&self.post),
+            node: OnceLock::new(),
+        });
         let command_memory = match lie {
             Some(Lie::AnswersForgotten) => Duration::ZERO,
             _ => COMMAND_MEMORY_DEFAULT,
@@ -195,17 +258,14 @@ impl Machine {
             resident_max: 16,
             command_memory,
             threads: Threads::None { write_takes },
-            clock: Arc::new(MachineClock::set(
-                self.clock_off_by.load(Ordering::SeqCst),
-                self.drift,
-            )),
+            clock: Arc::new(self.clock()),
             replicas: ReplicaOptions {
                 node: self.number,
                 members,
                 timing: Timing::default(),
                 wire,
             },
-            remote: Some(Arc::clone(&lines) as _),
+            remote: Some(Arc::new(ByPost(Arc::clone(&letters)))),
             journal_backend: Some(self.log.backend()),
             state_backend: Some(self.state.backend()),
             ..NodeOptions::new(self.dir.clone())
@@ -214,6 +274,7 @@ impl Machine {
             .await
             .map_err(|error| format!("node {} does not start: {error}", self.number))?;
         lines.answer_for(consign.node());
+        letters.node.get_or_init(|| consign.node());
         *self.running.lock() = Some(consign.clone());
         let router = consign_gateway::router(consign.clone(), GatewayOptions::default());
         let failed = async {
@@ -225,11 +286,21 @@ impl Machine {
             }
         };
         tokio::select! {
-            served = network::serve(router) => served?,
+            () = network::serve(router, clients) => {}
             _ = failed => {}
         }
         self.process_ends();
         Ok(())
+    }
+
+    /// Its clock, as it stands now.
+    fn clock(&self) -> MachineClock {
+        let off_by = self.clock_off_by.load(Ordering::SeqCst);
+        MachineClock {
+            wall: MIDNIGHT + self.now.load(Ordering::SeqCst) + off_by,
+            began: Instant::now(),
+            drift: self.drift,
+        }
     }
 }
 
@@ -239,17 +310,6 @@ struct MachineClock {
     wall: i64,
     began: Instant,
     drift: i64,
-}
-
-impl MachineClock {
-    fn set(off_by: i64, drift: i64) -> MachineClock {
-        let since = turmoil::sim_elapsed().unwrap_or_default().as_micros();
-        MachineClock {
-            wall: MIDNIGHT + i64::try_from(since).unwrap_or_default() + off_by,
-            began: Instant::now(),
-            drift,
-        }
-    }
 }
 
 impl Clock for MachineClock {

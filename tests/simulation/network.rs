@@ -1,21 +1,21 @@
-//! The simulated network: for the nodes' transport, for their HTTP interface, and for clients.
+//! Names on the simulated network, a node's service for clients, and clients.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use consign_cluster::Network;
 use consign_gateway::Router;
 use consign_tests::{Client, Connecting, Socket};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpStream;
+
+use crate::wires::Pipes;
 
 /// Where nodes listen for each other.
 pub const CLUSTER_PORT: u16 = 7_000;
 /// Where nodes listen for clients.
-const HTTP_PORT: u16 = 8_080;
+pub const HTTP_PORT: u16 = 8_080;
 /// How long a client waits for an answer before it asks elsewhere.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -24,35 +24,11 @@ pub fn host(node: u64) -> String {
     format!("node-{node}")
 }
 
-/// The network of turmoil.
-pub struct Simulated;
-
-impl Network for Simulated {
-    type Stream = TcpStream;
-    type Listener = TcpListener;
-
-    async fn bind(&self, address: &str) -> io::Result<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind(address).await?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    }
-
-    async fn accept(&self, listener: &mut TcpListener) -> io::Result<TcpStream> {
-        Ok(listener.accept().await?.0)
-    }
-
-    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
-        TcpStream::connect(address).await
-    }
-}
-
 /// Serves clients for as long as the node lives.
-pub async fn serve(router: Router) -> io::Result<()> {
-    let listener = TcpListener::bind((IpAddr::from([0, 0, 0, 0]), HTTP_PORT)).await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
+pub async fn serve(router: Router, mut clients: Pipes) {
+    while let Some(pipe) = clients.recv().await {
         let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(pipe), service);
         // A connection that breaks concerns its client alone.
         tokio::spawn(async move { drop(connection.await) });
     }

@@ -135,15 +135,20 @@ impl Report {
         lie.breaks().iter().any(|law| said.contains(law))
     }
 
+    /// What was broken, and how to see it again.
+    fn broken(&self) -> Option<String> {
+        let (seed, broken) = (self.seed, self.broken.as_ref()?);
+        let stderr = &self.stderr;
+        Some(format!(
+            "seed {seed}: {broken}\nSIMULATION_SEED={seed} replays it\n{stderr}"
+        ))
+    }
+
     /// # Panics
-    /// When a law was broken.
-    pub fn expect_lawful(&self) {
-        if let Some(broken) = &self.broken {
-            panic!(
-                "seed {}: {broken}\nSIMULATION_SEED={} replays it\n{}",
-                self.seed, self.seed, self.stderr
-            );
-        }
+    /// When a law was broken, with what every seed found.
+    pub fn expect_lawful(reports: &[Report]) {
+        let broken: Vec<String> = reports.iter().filter_map(Report::broken).collect();
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 
     /// All of them in a few words.
@@ -171,6 +176,9 @@ impl Report {
             "delays",
             "clocks",
             "disks",
+            "stops",
+            "overtaken",
+            "repeated",
         ] {
             let _ = write!(text, " {} {}", of(fault), fault.replace('_', " "));
         }
@@ -230,6 +238,7 @@ pub fn be_a_child() {
         "faults": faults.total(), "kills": faults.kills, "power_losses": faults.power_losses,
         "cuts": faults.cuts, "held": faults.held, "losses": faults.losses,
         "delays": faults.delays, "clocks": faults.clocks, "disks": faults.disks,
+        "stops": faults.stops, "overtaken": faults.overtaken, "repeated": faults.repeated,
     });
     println!("{MARK}{report}");
 }

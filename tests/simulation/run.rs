@@ -18,12 +18,16 @@ use crate::judge;
 use crate::lies::Lie;
 use crate::machine::{self, Machine};
 use crate::network::{client_of, host};
+use crate::post::Post;
 
 /// Hosts of customers, and customers on each.
 const SHOPS: u64 = 2;
 const CUSTOMERS: u64 = 3;
 /// How long everything together may take, in simulated time.
 const ENDS_WITHIN: Duration = Duration::from_secs(400);
+
+/// A step of simulated time.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What comes next.
 #[derive(Default)]
@@ -90,17 +94,20 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         .tempdir()
         .expect("a directory");
     let history = History::new(aloud);
-    let machines = make_machines(nodes, dir.path(), &mut chance);
+    let post = Post::new(SmallRng::seed_from_u64(chance.random()));
+    let machines = make_machines(nodes, dir.path(), &mut chance, &post);
     let mut sim = turmoil::Builder::new()
         .rng_seed(chance.random())
         .simulation_duration(ENDS_WITHIN)
+        .tick_duration(TICK)
         .min_message_latency(Duration::from_millis(0))
         .max_message_latency(Duration::from_millis(3))
         .tcp_capacity(4_096)
         .build();
     for machine in &machines {
-        let machine = Arc::clone(machine);
-        sim.host(host(machine.number), move || Arc::clone(&machine).run());
+        let on = Arc::clone(machine);
+        sim.host(host(machine.number), move || on.carries());
+        machine.start();
     }
     let stage = Arc::new(Stage::default());
     for shop in 0..SHOPS {
@@ -123,7 +130,12 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         });
     }
     let verdict = Arc::new(Mutex::new(None));
-    let judging = judge_at_the_end(nodes, Arc::clone(&stage), history.clone());
+    let judging = judge_at_the_end(
+        nodes,
+        Arc::clone(&stage),
+        history.clone(),
+        Arc::clone(&post),
+    );
     let judged = Arc::clone(&verdict);
     sim.client("judge", async move {
         *judged.lock() = Some(judging.await);
@@ -134,6 +146,7 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         SmallRng::seed_from_u64(chance.random()),
         &machines,
         &history,
+        &post,
     );
     if let Some(lie) = lie {
         lie.tell(&machines, &mut faults);
@@ -143,7 +156,10 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
     let trace = history.trace();
     let verdict = verdict.lock().take();
     let verdict = ended.and(verdict.unwrap_or_else(|| Err("the judge came to no end".to_owned())));
-    machines.iter().for_each(|machine| machine.process_ends());
+    for machine in &machines {
+        machine.process_ends();
+        machine.end();
+    }
     history.records(|all| Outcome {
         verdict,
         trace,
@@ -151,16 +167,21 @@ pub fn run(seed: u64, lie: Option<Lie>, aloud: bool) -> Outcome {
         answered: all.answered,
         unknown: all.unknown,
         orders: all.placed.values().filter(|it| it.id.is_some()).count() as u64,
-        faults: faults.counts,
+        faults: faults.counts(),
     })
 }
 
-fn make_machines(nodes: u64, dir: &Path, chance: &mut SmallRng) -> Vec<Arc<Machine>> {
+fn make_machines(
+    nodes: u64,
+    dir: &Path,
+    chance: &mut SmallRng,
+    post: &Arc<Post>,
+) -> Vec<Arc<Machine>> {
     let make = |node| {
         let dir = dir.join(host(node));
         std::fs::create_dir_all(&dir).expect("a directory");
         let drift = chance.random_range(-200..=200);
-        Arc::new(Machine::new(node, nodes, drift, dir))
+        Arc::new(Machine::new(node, nodes, drift, dir, Arc::clone(post)))
     };
     (1..=nodes).map(make).collect()
 }
@@ -172,7 +193,12 @@ async fn shop_until_calm(mut customer: Customer, stage: Arc<Stage>) {
 }
 
 /// Fills the shop, waits until all is over, and counts.
-async fn judge_at_the_end(nodes: u64, stage: Arc<Stage>, history: History) -> Result<(), String> {
+async fn judge_at_the_end(
+    nodes: u64,
+    stage: Arc<Stage>,
+    history: History,
+    post: Arc<Post>,
+) -> Result<(), String> {
     judge::until_all_serve(nodes).await?;
     let client = client_of(1);
     client.define(&SKUS, &LOCATIONS).await;
@@ -187,6 +213,7 @@ async fn judge_at_the_end(nodes: u64, stage: Arc<Stage>, history: History) -> Re
     while stage.customers.load(Ordering::SeqCst) < usize::try_from(SHOPS).unwrap_or_default() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    post.until_all_came().await;
     let records = history.records(std::mem::take);
     let verdict = judge::judge(nodes, &records).await;
     history.records(|all| *all = records);
@@ -210,6 +237,9 @@ fn drive(
             Err(error) => return Err(error.to_string()),
         }
         let now = sim.elapsed();
+        for machine in machines {
+            machine.run_for(TICK, now)?;
+        }
         if stage.is(FAULTS) {
             let until = *until.get_or_insert(now + lasts);
             if now < until {

@@ -123,11 +123,22 @@ impl<E: Entity> HostInner<E> {
 
     /// A message between entities. One that finds no room is dropped: its effect stays pending.
     pub(crate) fn tell(self: &Arc<Self>, id: &E::Id, command: E::Command, from: Peer) {
+        let goes_out = if self.lives_here(id) {
+            self.node.carries_own()
+        } else {
+            !self.node.is_alone()
+        };
+        if !goes_out {
+            self.tell_here(id, command, from);
+        } else if self.node.takes_messages() {
+            self.tell_there(id, &command, &from);
+        }
+    }
+
+    /// A message that has come to the node of its entity.
+    pub(crate) fn tell_here(self: &Arc<Self>, id: &E::Id, command: E::Command, from: Peer) {
         if !self.node.takes_messages() {
             return;
-        }
-        if !self.node.is_alone() && !self.lives_here(id) {
-            return self.tell_there(id, &command, &from);
         }
         if self.quarantine.holds(id) {
             if !from.is_nobody() {

@@ -46,6 +46,11 @@ pub trait Remote: Send + Sync + 'static {
     fn is_reachable(&self, node: u64) -> bool;
     /// Sends a message, or drops it: never waits.
     fn tell(&self, node: u64, message: Bytes);
+    /// Whether messages between entities of this very node go this way, too. Only a simulation, which
+    /// has its way with them, says so.
+    fn carries_own(&self) -> bool {
+        false
+    }
 }
 
 /// What a node sends another about entities.
@@ -297,7 +302,9 @@ impl<E: Entity> HostInner<E> {
 
     /// Sends a message one step on its way.
     fn pass_on(&self, partition: PartitionId, told: ToldOf) {
-        let (remote, next) = (&self.node.remote, self.node.way_to(partition));
+        let own = self.node.own_way_to(partition);
+        let next = own.or_else(|| self.node.way_to(partition));
+        let remote = &self.node.remote;
         match (remote, next, codec::encode(&Parcel::Tell(told))) {
             (Some(remote), Some(next), Ok(bytes)) => remote.tell(next, Bytes::from(bytes)),
             _ => self.metrics.dropped.increment(1),
@@ -316,7 +323,7 @@ impl<E: Entity> HostInner<E> {
             return;
         };
         if self.lives_here(&id) {
-            return self.tell(&id, command, peer);
+            return self.tell_here(&id, command, peer);
         }
         let partition = self.partition(&EntityRef::of::<E>(&id));
         if told.passed_on < PASSED_ON_MAX {

@@ -194,6 +194,19 @@ impl NodeInner {
         leader.or_else(|| stores.log.members(partition).into_iter().find(goes))
     }
 
+    /// Whether messages between this node's own entities go the way of others.
+    pub(crate) fn carries_own(&self) -> bool {
+        self.remote.as_ref().is_some_and(|it| it.carries_own())
+    }
+
+    /// This very node, when it leads a partition and its own messages go the way of others.
+    pub(crate) fn own_way_to(&self, partition: PartitionId) -> Option<u64> {
+        if !self.carries_own() || !self.leads(partition) {
+            return None;
+        }
+        Some(self.stores()?.log.node())
+    }
+
     /// Whether this node was taken out of a partition.
     pub(crate) fn is_out_of(&self, partition: PartitionId) -> bool {
         let stores = self.stores();

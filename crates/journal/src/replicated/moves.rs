@@ -172,24 +172,15 @@ impl Replicas {
         deadline: Instant,
     ) -> Result<bool, ReplicasError> {
         loop {
-            let step = match self.leader(PartitionId(partition)) {
-                Some(leader) if leader == self.node() => self.take_step(partition, change).await,
-                Some(leader) => {
-                    let question = Question::Change(partition, change.clone());
-                    match ask(self.wire(), leader, &question, STEP_MAX).await {
-                        Ok(Answer::Changed(step)) => step,
-                        // Whether it was done is found out by the next step.
-                        Ok(_) | Err(_) => Ok(false),
-                    }
+            let is_done = match change {
+                // Partition 0's leader knows whether the node has to be taken out first: it says so each time.
+                Change::Join(..) if partition > 0 => {
+                    self.ask_for_step(0, change).await?
+                        && self.ask_for_step(partition, change).await?
                 }
-                // It hears nothing any more, and so it is done; or others must be asked.
-                None if self.is_out_of(PartitionId(partition)) => match change {
-                    Change::Leave(node) if *node == self.node() => Ok(true),
-                    _ => return self.ensure_in().map(|()| false),
-                },
-                None => Ok(false),
+                _ => self.ask_for_step(partition, change).await?,
             };
-            if step.map_err(ReplicasError::Refused)? {
+            if is_done {
                 return Ok(true);
             }
             if Instant::now() + STEP_AGAIN_AFTER >= deadline {
@@ -197,6 +188,28 @@ impl Replicas {
             }
             tokio::time::sleep(STEP_AGAIN_AFTER).await;
         }
+    }
+
+    /// Has the next step of a change taken by the partition's leader. Says whether nothing is left to do.
+    async fn ask_for_step(&self, partition: u16, change: &Change) -> Result<bool, ReplicasError> {
+        let step = match self.leader(PartitionId(partition)) {
+            Some(leader) if leader == self.node() => self.take_step(partition, change).await,
+            Some(leader) => {
+                let question = Question::Change(partition, change.clone());
+                match ask(self.wire(), leader, &question, STEP_MAX).await {
+                    Ok(Answer::Changed(step)) => step,
+                    // Whether it was done is found out by the next step.
+                    Ok(_) | Err(_) => Ok(false),
+                }
+            }
+            // It hears nothing any more, and so it is done; or others must be asked.
+            None if self.is_out_of(PartitionId(partition)) => match change {
+                Change::Leave(node) if *node == self.node() => Ok(true),
+                _ => return self.ensure_in().map(|()| false),
+            },
+            None => Ok(false),
+        };
+        step.map_err(ReplicasError::Refused)
     }
 
     /// The next step of a change, at the partition's leader. Says whether nothing is left to do.
@@ -207,6 +220,8 @@ impl Replicas {
         let membership = group.look(|raft| raft.membership().clone());
         let mut next = membership.clone();
         match change {
+            // It would only be taken out again.
+            Change::Join(node, _) if self.is_taking_out(*node) => return Ok(false),
             Change::Join(node, address) if membership.voters.get(node) == Some(address) => {
                 return Ok(true);
             }

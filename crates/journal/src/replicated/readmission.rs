@@ -8,7 +8,8 @@
 //! In: disks that do not count. Out: disks that do. Holds: the new disk counts nowhere before it is
 //! committed in every group that the node is out. From then on no vote and no entry that it has forgotten
 //! is missed: whoever could be elected with its vote lacks that entry, and so the votes of those who have
-//! it, who are all but a minority of the rest. Why that is so stands in decision 0025.
+//! it, who are all but a minority of the rest. Why that is so stands in decision 0025. An operator's join of
+//! such a node waits until its disk counts.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -239,22 +240,10 @@ impl Replicas {
 
     /// Takes the next steps of a node's return. Every one can be repeated.
     async fn readmit(&self, node: u64, returning: Returning) -> Result<(), ReplicasError> {
-        let Some(word) = self.comes_with(node) else {
+        let Some(returning) = self.returns_with(node, returning) else {
             return Ok(());
-        };
-        let returning = Returning {
-            // It may have lost one more meanwhile.
-            disk: if word.is_empty {
-                word.disk
-            } else {
-                returning.disk
-            },
-            ..returning
         };
         let Returning { disk, address } = returning.clone();
-        if word.disk != disk {
-            return Ok(());
-        }
         self.with_disks(move |disks| disks.returns(node, Some(returning)))
             .await?;
         if self.known(node).disk != Some(disk) {
@@ -275,6 +264,32 @@ impl Replicas {
             tracing::info!(node, %disk, "it is back, on another disk");
         }
         Ok(())
+    }
+
+    /// With which disk a node returns, if it has come with it.
+    fn returns_with(&self, node: u64, returning: Returning) -> Option<Returning> {
+        let word = self.comes_with(node)?;
+        let returning = Returning {
+            // It may have lost one more meanwhile.
+            disk: if word.is_empty {
+                word.disk
+            } else {
+                returning.disk
+            },
+            ..returning
+        };
+        (word.disk == returning.disk).then_some(returning)
+    }
+
+    /// Whether this node is taking another out of all groups, which then comes in again: until that disk
+    /// counts, an operator's join would only undo it step by step.
+    pub(super) fn is_taking_out(&self, node: u64) -> bool {
+        let Ok(running) = self.running() else {
+            return false;
+        };
+        let returning = running.disks.returning().remove(&node);
+        let returning = returning.and_then(|it| self.returns_with(node, it));
+        returning.is_some_and(|it| self.known(node).disk != Some(it.disk))
     }
 
     /// A node that is in no group may stand on whichever disk it likes: it has promised nothing that
