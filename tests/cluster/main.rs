@@ -220,6 +220,40 @@ async fn a_key_names_one_order_on_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_strategy_decides_on_every_node() {
+    let cluster = Cluster::start().await;
+    let [one, two, three] = &cluster.nodes[..] else {
+        unreachable!("there are three")
+    };
+    one.define(&["A"], &["LONDON", "LEEDS"]).await;
+    two.receive("LONDON", "A", 50).await;
+    three.receive("LEEDS", "A", 50).await;
+    let strategy = json!({"name": "north", "groups": {"north": ["LEEDS"]},
+        "rules": [{"name": "all", "filters": {"groups": ["north"]}}]});
+    two.post("/v1/strategies", &strategy).expect(201).await;
+    three
+        .post("/v1/strategies/1/activate", &json!({}))
+        .expect(200)
+        .await;
+    for node in &cluster.nodes {
+        // Whoever shows it as active decides by it.
+        eventually("it is active there", || async {
+            let stands = node.get("/v1/strategies/1").expect(200).await.json();
+            (stands["active"] == true).then_some(())
+        })
+        .await;
+        let placed = node.place(&order(&[("A", 1, "2.55")])).await;
+        let from = &placed["lines"][0]["allocations"][0]["location"];
+        assert_eq!(from, "LEEDS", "{placed}");
+        let id = id_of(&placed);
+        let explained = one.get(format!("/v1/orders/{id}/explanation"));
+        let explained = explained.expect(200).await.json();
+        assert_eq!(explained["decisions"][0]["strategy"], 1, "{explained}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_node_loses_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start().await;
     let load = Load::on(&cluster.nodes).await;

@@ -11,6 +11,7 @@ mod inventory;
 mod lists;
 mod operations;
 mod orders;
+mod strategies;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

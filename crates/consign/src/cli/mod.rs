@@ -4,11 +4,13 @@ mod backup;
 mod certs;
 mod cluster;
 mod demo;
+mod explain;
 mod import;
 mod node_options;
 mod restore;
 mod serve;
 mod simulate;
+mod strategy;
 mod token;
 mod verify;
 
@@ -34,6 +36,8 @@ Examples:
   consign serve --config cluster-config/one-node.toml  a node that stays
   consign import products FILE.csv --target http://127.0.0.1:8080
   consign simulate --target http://127.0.0.1:8080 --orders 100000 --concurrency 64
+  consign explain ORDER                                why it is served from where it is
+  consign strategy list                                how orders are sourced
   consign verify --target http://127.0.0.1:8080        recounts everything from outside";
 
 #[derive(Debug, clap::Subcommand)]
@@ -43,6 +47,8 @@ enum Command {
     Import(import::Import),
     Simulate(Box<simulate::Simulate>),
     Verify(verify::Verify),
+    Explain(explain::Explain),
+    Strategy(strategy::Strategy),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Certs(certs::Certs),
@@ -62,6 +68,8 @@ impl Cli {
             Command::Import(import) => import.run(),
             Command::Simulate(simulate) => simulate.run(),
             Command::Verify(verify) => verify.run(),
+            Command::Explain(explain) => explain.run(),
+            Command::Strategy(strategy) => strategy.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Certs(certs) => certs.run(),
