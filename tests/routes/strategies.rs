@@ -82,7 +82,10 @@ async fn the_active_strategy_decides_and_is_named() {
     assert_eq!(from, "LEEDS");
     assert_eq!(change(&node, "rollback").await["version"], 0);
     assert_eq!(served(&node, "web").await.0, "LONDON");
-    assert_eq!(of_first["strategy"], 1);
+    assert_eq!(
+        (&of_first["strategy"], &of_first["repeats"]),
+        (&json!(1), &json!(true))
+    );
     node.post("/v1/strategies/rollback", &json!({}))
         .refused(409, "nothing_to_roll_back")
         .await;
@@ -162,6 +165,14 @@ async fn strategies_are_changed_from_the_command_line() {
         .await
         .ok();
     assert!(explained.out.contains("from LEEDS"), "{explained:?}");
+    let replayed = run(CONSIGN, ["replay-decision", id, "--target", &target]);
+    let replayed = replayed.await.ok();
+    assert!(
+        replayed
+            .out
+            .contains("version 1 of the strategy, comes out the same"),
+        "{replayed:?}"
+    );
     let listed = strategy(&["list"]).await.ok();
     assert!(listed.out.contains("active since"), "{listed:?}");
     strategy(&["rollback"]).await.ok();

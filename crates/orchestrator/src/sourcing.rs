@@ -316,6 +316,8 @@ pub struct DecisionExplanation {
     pub decided_at: Timestamp,
     /// Which version of the strategy decided; 0 for the built-in one.
     pub strategy: u32,
+    /// Whether what was recomputed asks the very locations for the very units that were asked then (L9).
+    pub repeats: bool,
     /// What was recomputed from its inputs.
     pub explanation: Explanation,
     /// Which location each ordinal in it stands for.
@@ -336,7 +338,13 @@ impl Consign {
         let mut compiled: BTreeMap<u32, Compiled> = BTreeMap::new();
         let mut decisions = Vec::new();
         for item in self.history(id, 0, EVENTS_MAX)? {
-            let OrderEvent::Sourced { round, inputs, .. } = item.event else {
+            let OrderEvent::Sourced {
+                round,
+                inputs,
+                assignments,
+                ..
+            } = item.event
+            else {
                 continue;
             };
             let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
@@ -360,6 +368,7 @@ impl Consign {
                 round,
                 decided_at,
                 strategy: inputs.strategy,
+                repeats: is_the_plan(&assignments, &explanation, &locations),
                 explanation,
                 locations,
                 text,
@@ -367,6 +376,24 @@ impl Consign {
         }
         Ok(decisions)
     }
+}
+
+/// Whether an order's assignments are those of the plan.
+fn is_the_plan(
+    assignments: &[Assignment],
+    explanation: &Explanation,
+    locations: &[(u32, LocationId)],
+) -> bool {
+    let allotments = &explanation.plan.allotments;
+    let location = |ordinal: u32| {
+        let known = locations.iter().find(|(of, _)| *of == ordinal);
+        known.map(|(_, id)| id)
+    };
+    assignments.len() == allotments.len()
+        && assignments.iter().zip(allotments).all(|(then, now)| {
+            (then.line, then.quantity, Some(&then.location))
+                == (now.line, now.units, location(now.ordinal))
+        })
 }
 
 /// A decision in sentences.

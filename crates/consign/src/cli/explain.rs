@@ -1,7 +1,9 @@
-//! `consign explain`: why an order is served from where it is.
+//! `consign explain` and `consign replay-decision`: why an order is served from where it is, and whether
+//! the same would be decided again.
 
 use consign_simulator::Client;
 use http::Method;
+use serde_json::{Value, json};
 
 use crate::cli::node_options;
 use crate::cli::strategy::ask;
@@ -21,15 +23,69 @@ pub(crate) struct Explain {
     json: bool,
 }
 
+/// Decides again what was decided about an order, from what was recorded with each decision and by the
+/// version of the strategy that made it, and says whether it comes out the same. Exit code 1 when not.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayDecision {
+    /// The order's id.
+    order: String,
+    /// Any node.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An order's decisions, each with what is recomputed of it.
+async fn explanation(target: &str, order: &str) -> anyhow::Result<Value> {
+    let client = Client::new(target)?;
+    let path = format!("/v1/orders/{order}/explanation");
+    ask(&client, Method::GET, &path, None).await
+}
+
+impl ReplayDecision {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        node_options::runtime(1)?.block_on(self.replay())
+    }
+
+    async fn replay(&self) -> Result<(), Failure> {
+        let said = explanation(&self.target, &self.order).await?;
+        let decisions = said["decisions"].as_array().cloned().unwrap_or_default();
+        let others = decisions.iter().filter(|it| it["repeats"] != true);
+        let others: Vec<&Value> = others.map(|it| &it["round"]).collect();
+        if self.json {
+            let decided = decisions.len();
+            println!("{}", json!({"decisions": decided, "not_repeated": others}));
+        } else {
+            for decision in &decisions {
+                let (round, strategy) = (&decision["round"], &decision["strategy"]);
+                let same = match decision["repeats"] == true {
+                    true => "comes out the same",
+                    false => "comes out otherwise",
+                };
+                println!("Decision {round}, by version {strategy} of the strategy, {same}.");
+            }
+        }
+        match others.is_empty() {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!(
+                "{} of {} decisions come out otherwise",
+                others.len(),
+                decisions.len()
+            )
+            .into()),
+        }
+    }
+}
+
 impl Explain {
     pub(crate) fn run(self) -> Result<(), Failure> {
         node_options::runtime(1)?.block_on(self.show())
     }
 
     async fn show(&self) -> Result<(), Failure> {
-        let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
-        let path = format!("/v1/orders/{}/explanation", self.order);
-        let said = ask(&client, Method::GET, &path, None).await?;
+        let said = explanation(&self.target, &self.order).await?;
         if self.json {
             println!("{said}");
             return Ok(());

@@ -164,6 +164,8 @@ pub struct DecisionBody {
     decided_at: TimeText,
     /// Which version of the strategy decided; 0 is built in.
     strategy: u32,
+    /// Whether what was recomputed is what was decided then.
+    repeats: bool,
     /// For people.
     text: String,
     /// Which location each ordinal in the explanation stands for.
@@ -190,6 +192,7 @@ pub async fn explanation(State(gateway): State<Gateway>, Path(id): Path<String>)
             round: decision.round,
             decided_at: TimeText(decision.decided_at),
             strategy: decision.strategy,
+            repeats: decision.repeats,
             text: decision.text,
             locations: decision
                 .locations
