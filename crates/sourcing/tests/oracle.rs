@@ -99,7 +99,9 @@ fn best(instance: &Instance) -> Option<(u64, i64)> {
         .using(microlp)
         .with(constraint!(any <= opened()))
         .with(constraint!(opened() <= f64::from(instance.shipments_max())))
-        .with(constraint!(opened() + sites as f64 * alone <= 1.0 + sites as f64));
+        .with(constraint!(
+            opened() + sites as f64 * alone <= 1.0 + sites as f64
+        ));
     if instance.whole() {
         program = program.with(constraint!(placed >= f64::from(wanted)));
     }
@@ -119,8 +121,8 @@ fn best(instance: &Instance) -> Option<(u64, i64)> {
     }
     for site in 0..sites {
         for sku in 0..instance.skus() {
-            let pieces = (0..lines)
-                .map(|line| f64::from(instance.pieces(line, sku)) * units[line][site]);
+            let pieces =
+                (0..lines).map(|line| f64::from(instance.pieces(line, sku)) * units[line][site]);
             let there = f64::from(instance.stock(sku, site));
             program = program.with(constraint!(sum(pieces) <= there));
         }
@@ -130,7 +132,8 @@ fn best(instance: &Instance) -> Option<(u64, i64)> {
         }
         if instance.value_min() > 0 {
             let least = instance.value_min() as f64;
-            let worth = sum((0..lines).map(|line| instance.unit_value(line) as f64 * units[line][site]));
+            let worth =
+                sum((0..lines).map(|line| instance.unit_value(line) as f64 * units[line][site]));
             program = program.with(constraint!(worth >= least * open[site] - least * alone));
         }
     }
@@ -162,19 +165,37 @@ fn compare(seeds: std::ops::Range<u64>, make: impl Fn(&mut Random) -> Instance) 
     for seed in seeds {
         let instance = make(&mut Random(seed));
         let decided = instance.decided();
-        let short: u64 = decided.plan.short.iter().map(|(_, units)| u64::from(*units)).sum();
-        let wanted: u64 = (0..instance.lines()).map(|line| u64::from(instance.units(line))).sum();
+        let short: u64 = decided
+            .plan
+            .short
+            .iter()
+            .map(|(_, units)| u64::from(*units))
+            .sum();
+        let wanted: u64 = (0..instance.lines())
+            .map(|line| u64::from(instance.units(line)))
+            .sum();
         // No plan is the plan that serves nothing.
         let (short_best, cost_best) = best(&instance).unwrap_or((wanted, 0));
         let told = (short, decided.cost);
-        assert!(told >= (short_best, cost_best), "seed {seed}: {told:?} beats {:?}", (short_best, cost_best));
+        assert!(
+            told >= (short_best, cost_best),
+            "seed {seed}: {told:?} beats {:?}",
+            (short_best, cost_best)
+        );
         tally.instances += 1;
         if decided.bound == decided.cost {
             tally.proven += 1;
-            assert_eq!(told, (short_best, cost_best), "seed {seed}: proven, but not the best");
+            assert_eq!(
+                told,
+                (short_best, cost_best),
+                "seed {seed}: proven, but not the best"
+            );
         }
         assert_eq!(short, short_best, "seed {seed}: more could be served");
-        assert!(decided.bound <= cost_best, "seed {seed}: a plan costs less than the bound");
+        assert!(
+            decided.bound <= cost_best,
+            "seed {seed}: a plan costs less than the bound"
+        );
         let gap = (decided.cost - cost_best) * 1_000_000 / cost_best.max(1);
         tally.gap_ppm += gap;
         tally.gap_ppm_max = tally.gap_ppm_max.max(gap);
@@ -192,5 +213,8 @@ fn ordinary_orders_get_the_cheapest_plan() {
 #[test]
 fn large_orders_get_a_plan_within_a_hundredth_of_the_cheapest() {
     let tally = compare(10_000..10_150, |random| Instance::large(random));
-    assert!(tally.gap_ppm <= 10_000 * i64::from(tally.instances), "{tally:?}");
+    assert!(
+        tally.gap_ppm <= 10_000 * i64::from(tally.instances),
+        "{tally:?}"
+    );
 }

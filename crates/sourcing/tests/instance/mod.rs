@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use compact_str::{CompactString, format_compact};
 use consign_domain::order::SplitPolicy;
 use consign_sourcing::{
-    Candidate, Compiled, Costs, Decided, Facts, Inputs, InputLine, KnownLocation, LineFacts,
+    Candidate, Compiled, Costs, Decided, Facts, InputLine, Inputs, KnownLocation, LineFacts,
     Profile, RULE_VERSION, Rule, SplitRule, Strategy, ZoneTable, decide,
 };
 
@@ -69,9 +69,17 @@ impl Instance {
     }
 
     fn of(random: &mut Random, size: &Size) -> Instance {
-        let skus = if size.coupled { size.lines.div_ceil(2) } else { size.lines };
+        let skus = if size.coupled {
+            size.lines.div_ceil(2)
+        } else {
+            size.lines
+        };
         let line = |random: &mut Random, line: u32| {
-            let sku = if size.coupled { random.below(skus) } else { line };
+            let sku = if size.coupled {
+                random.below(skus)
+            } else {
+                line
+            };
             let mut parts = vec![(sku, 1 + random.below(2))];
             if size.coupled && random.once_in(4) && skus > 1 {
                 parts.push(((sku + 1) % skus, 1));
@@ -89,8 +97,9 @@ impl Instance {
             km: random.below(800),
             rate: (!random.once_in(10)).then(|| i64::from(300 + random.below(600))),
         };
-        let candidates: Vec<Candidate> =
-            (0..size.sites).map(|ordinal| candidate(random, ordinal)).collect();
+        let candidates: Vec<Candidate> = (0..size.sites)
+            .map(|ordinal| candidate(random, ordinal))
+            .collect();
         let scarce = 1 + random.below(4);
         let cell = |random: &mut Random| match random.below(scarce + 1) {
             0 => 2 * size.units + random.below(size.units),
@@ -103,7 +112,11 @@ impl Instance {
             1 => SplitPolicy::SingleLocation,
             _ => SplitPolicy::Allow,
         };
-        let excluded = if random.once_in(4) { vec![(0, 0), (0, 1)] } else { Vec::new() };
+        let excluded = if random.once_in(4) {
+            vec![(0, 0), (0, 1)]
+        } else {
+            Vec::new()
+        };
         let facts = Facts {
             lines: line_facts(random, &lines),
             room: rooms(random, size),
@@ -162,7 +175,10 @@ impl Instance {
     /// Pieces of a SKU in one unit of a line.
     pub fn pieces(&self, line: usize, sku: usize) -> u32 {
         let parts = self.inputs.lines[line].parts.iter();
-        parts.filter(|(of, _)| *of as usize == sku).map(|(_, per)| per).sum()
+        parts
+            .filter(|(of, _)| *of as usize == sku)
+            .map(|(_, per)| per)
+            .sum()
     }
     pub fn could(&self, line: usize, site: usize) -> u32 {
         let ordinal = site as u32;
@@ -170,8 +186,12 @@ impl Instance {
             return 0;
         }
         let parts = self.inputs.lines[line].parts.iter();
-        let most = parts.map(|(sku, per)| self.stock(*sku as usize, site) / per).min();
-        most.unwrap_or(0).min(self.units(line)).min(self.room(site).unwrap_or(u32::MAX))
+        let most = parts
+            .map(|(sku, per)| self.stock(*sku as usize, site) / per)
+            .min();
+        most.unwrap_or(0)
+            .min(self.units(line))
+            .min(self.room(site).unwrap_or(u32::MAX))
     }
     pub fn room(&self, site: usize) -> Option<u32> {
         find(&self.facts().room, site)
@@ -215,14 +235,19 @@ impl Instance {
                 groups.entry(group).or_default().push(line);
             }
         }
-        groups.into_values().filter(|lines| lines.len() > 1).collect()
+        groups
+            .into_values()
+            .filter(|lines| lines.len() > 1)
+            .collect()
     }
     pub fn shipment(&self, site: usize) -> i64 {
         let (costs, candidate) = (self.costs(), &self.inputs.candidates[site]);
         let permille = i64::from(costs.rate_permille);
         let rate = candidate.rate.map(|rate| (rate * permille + 500) / 1_000);
         let distance = (i64::from(candidate.km) * costs.per_100_km + 50) / 100;
-        let priority = self.profile(site).map_or(0, |profile| i64::from(profile.priority));
+        let priority = self
+            .profile(site)
+            .map_or(0, |profile| i64::from(profile.priority));
         let load = find(&self.facts().load_permille, site).unwrap_or(0);
         rate.unwrap_or(costs.no_rate)
             + distance
@@ -264,14 +289,18 @@ fn line_facts(random: &mut Random, lines: &[InputLine]) -> Vec<LineFacts> {
 
 fn rooms(random: &mut Random, size: &Size) -> Vec<(u32, u32)> {
     if size.coupled && random.once_in(3) {
-        (0..size.sites / 2).map(|site| (site, random.below(6))).collect()
+        (0..size.sites / 2)
+            .map(|site| (site, random.below(6)))
+            .collect()
     } else {
         Vec::new()
     }
 }
 
 fn figures(random: &mut Random, sites: u32, end: u32) -> Vec<(u32, u32)> {
-    (0..sites).filter_map(|site| (!random.once_in(3)).then(|| (site, random.below(end)))).collect()
+    (0..sites)
+        .filter_map(|site| (!random.once_in(3)).then(|| (site, random.below(end))))
+        .collect()
 }
 
 fn strategy(random: &mut Random, size: &Size) -> Strategy {
@@ -291,7 +320,11 @@ fn strategy(random: &mut Random, size: &Size) -> Strategy {
         complete: random.once_in(10),
         by_item: random.once_in(6),
         shipments_max: random.once_in(6).then(|| 1 + random.below(3)),
-        shipment_value_min: if size.coupled && random.once_in(4) { 2_500 } else { 0 },
+        shipment_value_min: if size.coupled && random.once_in(4) {
+            2_500
+        } else {
+            0
+        },
     };
     let profile = |random: &mut Random| Profile {
         priority: random.below(4),
