@@ -186,6 +186,28 @@ fn sourcing_by_strategy_split(bencher: Bencher) {
     bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
 }
 
+/// An order so large that the search comes to the end of its steps.
+#[divan::bench]
+fn sourcing_large(bencher: Bencher) {
+    let mut inputs = inputs(50);
+    let line = |n: u32| InputLine {
+        line: n,
+        units: 3,
+        parts: vec![(n, 1)],
+        only: None,
+    };
+    inputs.lines = (0..20).map(line).collect();
+    inputs.available = (0..20 * 50)
+        .map(|n: u32| match (n.wrapping_mul(2_654_435_761) >> 13) % 8 {
+            0 => 3,
+            1 => 1,
+            _ => 0,
+        })
+        .collect();
+    let strategy = Compiled::default();
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
+}
+
 /// The plan with every candidate's fate.
 #[divan::bench]
 fn sourcing_explained(bencher: Bencher) {

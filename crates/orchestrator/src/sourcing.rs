@@ -363,6 +363,11 @@ fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId
     for (line, units) in &explanation.plan.short {
         text.push_str(&format!("Line {}: nobody has {units} units.\n", line + 1));
     }
+    match explanation.gap {
+        Some(0) => text.push_str("By this rule no plan is better.\n"),
+        Some(_) => text.push_str("By this rule a better plan may have been missed.\n"),
+        None => {}
+    }
     if let Some(other) = &explanation.runner_up {
         let names: Vec<CompactString> = other
             .locations

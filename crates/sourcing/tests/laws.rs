@@ -47,10 +47,11 @@ proptest! {
             prop_assert!(shipments.len() == 1 || worth >= instance.value_min());
         }
         for group in instance.groups() {
-            for site in 0..sites {
-                let whole = group.iter().filter(|line| units[**line][site] == instance.units(**line)).count();
-                let some = group.iter().filter(|line| units[**line][site] > 0).count();
-                prop_assert!(some == 0 || whole == group.len());
+            let from = |site: usize, line: &usize| units[*line][site];
+            for site in &shipments {
+                let whole = group.iter().filter(|line| from(*site, line) == instance.units(**line));
+                let some = group.iter().filter(|line| from(*site, line) > 0);
+                prop_assert!(some.count() == 0 || whole.count() == group.len());
             }
         }
         prop_assert_eq!(decided.cost, cost(&instance, &units));

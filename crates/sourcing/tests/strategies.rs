@@ -1,7 +1,5 @@
 //! The strategies that come with the product: read, checked, and at work; and what is refused.
 
-use std::path::Path;
-
 use consign_domain::order::SplitPolicy;
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
@@ -13,10 +11,12 @@ const IDS: [&str; 3] = ["LONDON", "LEEDS", "GLASGOW"];
 /// Wednesday 2011-11-30, ten o'clock in London.
 const WEDNESDAY: i64 = 1_322_647_200;
 
-fn read(name: &str) -> Strategy {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cluster-config/strategies");
-    let text = std::fs::read_to_string(path.join(name)).expect("it comes with the product");
-    toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+const NEAREST: &str = include_str!("../../../cluster-config/strategies/nearest.toml");
+const CHEAPEST: &str = include_str!("../../../cluster-config/strategies/cheapest.toml");
+const STORE_FIRST: &str = include_str!("../../../cluster-config/strategies/store-first.toml");
+
+fn read(text: &str) -> Strategy {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn known() -> Vec<KnownLocation> {
@@ -28,8 +28,8 @@ fn known() -> Vec<KnownLocation> {
     (0..).zip(&IDS).map(known).collect()
 }
 
-fn compiled(name: &str) -> Compiled {
-    read(name).compiled(&known()).expect("a sane strategy")
+fn compiled(text: &str) -> Compiled {
+    read(text).compiled(&known()).expect("a sane strategy")
 }
 
 /// Two units of one SKU to a place 20 km from Leeds.
@@ -81,25 +81,25 @@ fn reason(explanation: &Explanation, ordinal: usize) -> Option<Reason> {
 
 #[test]
 fn each_is_read_and_comes_back_as_json() {
-    for name in ["nearest.toml", "cheapest.toml", "store-first.toml"] {
-        let strategy = read(name);
+    for text in [NEAREST, CHEAPEST, STORE_FIRST] {
+        let strategy = read(text);
         let json = serde_json::to_string(&strategy).expect("plain data");
         let back: Strategy = serde_json::from_str(&json).expect("its own text");
         assert_eq!(back, strategy);
-        let plan = decide(&compiled(name), &inputs([9, 9, 9])).plan;
-        assert_eq!(plan.locations.len(), 1, "{name}");
+        let plan = decide(&compiled(text), &inputs([9, 9, 9])).plan;
+        assert_eq!(plan.locations.len(), 1);
     }
 }
 
 #[test]
 fn nearest_is_what_is_built_in() {
-    let (file, built_in) = (read("nearest.toml"), Strategy::built_in());
+    let (file, built_in) = (read(NEAREST), Strategy::built_in());
     assert_eq!(file.rules, built_in.rules);
 }
 
 #[test]
 fn a_store_serves_first_and_whole() {
-    let strategy = compiled("store-first.toml");
+    let strategy = compiled(STORE_FIRST);
     let mut asked = inputs([9, 9, 9]);
     // Leeds has to keep one.
     assert_eq!(decide(&strategy, &asked).plan.locations, [1]);
@@ -128,7 +128,7 @@ fn a_store_serves_first_and_whole() {
 
 #[test]
 fn express_leaves_before_the_cut_off_or_falls_to_the_next_rule() {
-    let strategy = compiled("cheapest.toml");
+    let strategy = compiled(CHEAPEST);
     let mut asked = inputs([9, 0, 0]);
     facts(&mut asked).service_level = "express".into();
     assert!(
@@ -149,7 +149,7 @@ fn express_leaves_before_the_cut_off_or_falls_to_the_next_rule() {
 
 #[test]
 fn stock_that_is_held_back_is_not_promised() {
-    let strategy = compiled("cheapest.toml");
+    let strategy = compiled(CHEAPEST);
     // London keeps 2 in any case, and 5 for the marketplace.
     let mut asked = inputs([8, 0, 0]);
     assert_eq!(decide(&strategy, &asked).plan.short, [(0, 1)]);
@@ -159,7 +159,7 @@ fn stock_that_is_held_back_is_not_promised() {
 
 #[test]
 fn lines_go_only_where_they_can_be_handled_and_there_is_room() {
-    let strategy = compiled("cheapest.toml");
+    let strategy = compiled(CHEAPEST);
     let mut asked = inputs([9, 9, 9]);
     facts(&mut asked).lines[0].requires = vec!["fragile".into()];
     let explanation = explain(&strategy, &asked);
@@ -176,7 +176,7 @@ fn lines_go_only_where_they_can_be_handled_and_there_is_room() {
 #[test]
 fn what_is_wrong_is_refused_with_its_place() {
     let place = |change: &dyn Fn(&mut Strategy)| {
-        let mut strategy = read("store-first.toml");
+        let mut strategy = read(STORE_FIRST);
         change(&mut strategy);
         let refused = strategy.compiled(&known()).expect_err("it is wrong");
         assert!(!refused.reason.is_empty());
