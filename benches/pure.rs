@@ -1,10 +1,13 @@
 //! The pure core: deciding and applying, the codec, sourcing. No disk, no actor.
 
-use consign_benches::{context, order_id, place, placed, reserve, step, stocked};
+use consign_benches::{NOW, context, location_id, order_id, place, placed, reserve, step, stocked};
 use consign_domain::entity::Entity;
 use consign_domain::order::{Order, OrderEvent, OrderPartKey, SplitPolicy};
 use consign_runtime::{decode, encode};
-use consign_sourcing::{Candidate, Compiled, InputLine, Inputs, RULE_VERSION, decide, explain};
+use consign_sourcing::{
+    Candidate, Compiled, Facts, InputLine, Inputs, KnownLocation, LineFacts, RULE_VERSION,
+    Strategy, ZoneTable, decide, explain,
+};
 use divan::{Bencher, black_box};
 
 #[global_allocator]
@@ -112,6 +115,96 @@ fn sourcing(bencher: Bencher, locations: u32) {
 fn sourcing_plenty(bencher: Bencher, locations: u32) {
     let mut inputs = inputs(locations);
     inputs.available.fill(3);
+    let strategy = Compiled::default();
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
+}
+
+/// Four lines at fifty locations, by a strategy with filters and three scores; half of the
+/// locations have all of it.
+fn by_strategy() -> (Compiled, Inputs) {
+    let mut inputs = inputs(50);
+    for (nth, units) in inputs.available.iter_mut().enumerate() {
+        *units = if nth % 2 == 0 { 9 } else { *units };
+    }
+    let facts = Facts {
+        now: NOW,
+        channel: "web".into(),
+        country: "GB".into(),
+        service_level: "standard".into(),
+        lines: vec![LineFacts::default(); 4],
+        load_permille: (0..50).map(|n| (n, n * 37 % 1_000)).collect(),
+        ..Facts::default()
+    };
+    inputs.facts = Some(Box::new(facts));
+    let days = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+    ];
+    let calendar = serde_json::json!({"working_days": days, "opens": "00:00", "closes": "24:00", "cut_off": "16:00"});
+    let profile = |n: u32| {
+        serde_json::json!({"channels": ["web", "mobile"], "countries": ["GB"], "calendar": calendar,
+            "closures": [{"from": "2012-01-01", "until": "2012-01-02"}], "safety_stock": 1, "priority": n % 3})
+    };
+    let profiles: serde_json::Map<_, _> = (0..50)
+        .map(|n| (location_id(n).to_string(), profile(n)))
+        .collect();
+    let strategy = serde_json::json!({"name": "bench", "locations": profiles, "rules": [{
+        "name": "filters and three scores",
+        "filters": {"km_max": 700, "cut_off_within_minutes": 2_880},
+        "costs": {"split": 400, "per_100_km": 60, "per_full_load": 80, "per_priority": 25},
+    }]});
+    let strategy: Strategy = serde_json::from_value(strategy).expect("a strategy");
+    let known = |ordinal| KnownLocation {
+        id: location_id(ordinal).as_str().into(),
+        ordinal,
+        zone: ZoneTable::default(),
+    };
+    let known: Vec<KnownLocation> = (0..50).map(known).collect();
+    (strategy.compiled(&known).expect("a sane strategy"), inputs)
+}
+
+/// A plan by a strategy with filters and three scores.
+#[divan::bench(sample_count = 1_000)]
+fn sourcing_by_strategy(bencher: Bencher) {
+    let (strategy, inputs) = by_strategy();
+    assert_eq!(decide(&strategy, &inputs).plan.locations.len(), 1);
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
+}
+
+/// The same where no location has all of it.
+#[divan::bench(sample_count = 1_000)]
+fn sourcing_by_strategy_split(bencher: Bencher) {
+    let (strategy, mut inputs) = by_strategy();
+    for (nth, units) in inputs.available.iter_mut().enumerate() {
+        *units = if nth / 50 == nth % 4 { 0 } else { *units };
+    }
+    let plan = decide(&strategy, &inputs).plan;
+    assert!(plan.short.is_empty() && plan.locations.len() == 2);
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
+}
+
+/// An order so large that the search comes to the end of its steps.
+#[divan::bench]
+fn sourcing_large(bencher: Bencher) {
+    let mut inputs = inputs(50);
+    let line = |n: u32| InputLine {
+        line: n,
+        units: 3,
+        parts: vec![(n, 1)],
+        only: None,
+    };
+    inputs.lines = (0..20).map(line).collect();
+    inputs.available = (0..20 * 50)
+        .map(|n: u32| match (n.wrapping_mul(2_654_435_761) >> 13) % 8 {
+            0 => 3,
+            1 => 1,
+            _ => 0,
+        })
+        .collect();
     let strategy = Compiled::default();
     bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
 }

@@ -362,7 +362,7 @@ impl Consign {
                 .iter()
                 .filter_map(|candidate| Some((candidate.ordinal, name(candidate.ordinal)?)))
                 .collect();
-            let text = readable(round, &explanation, &locations);
+            let text = readable((round, inputs.strategy), &explanation, &locations);
             let decided_at = item.stamp.recorded_at;
             decisions.push(DecisionExplanation {
                 round,
@@ -397,7 +397,11 @@ fn is_the_plan(
 }
 
 /// A decision in sentences.
-fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId)]) -> String {
+fn readable(
+    (round, strategy): (u32, u32),
+    explanation: &Explanation,
+    locations: &[(u32, LocationId)],
+) -> String {
     let name = |ordinal: u32| {
         let known = locations.iter().find(|(of, _)| *of == ordinal);
         known.map_or_else(
@@ -405,7 +409,12 @@ fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId
             |(_, id)| id.as_str().into(),
         )
     };
-    let mut text = format!("Decision {round}, by the rule \"{}\".\n", explanation.rule);
+    let of = match strategy {
+        BUILT_IN => "the built-in strategy".to_owned(),
+        number => format!("version {number} of the strategy"),
+    };
+    let rule = &explanation.rule;
+    let mut text = format!("Decision {round}, by the rule \"{rule}\" of {of}.\n");
     for candidate in &explanation.candidates {
         text.push_str(&format!("- {}", name(candidate.ordinal)));
         if let Some(km) = candidate.km {
@@ -423,6 +432,11 @@ fn readable(round: u32, explanation: &Explanation, locations: &[(u32, LocationId
     }
     for (line, units) in &explanation.plan.short {
         text.push_str(&format!("Line {}: nobody has {units} units.\n", line + 1));
+    }
+    match explanation.gap {
+        Some(0) => text.push_str("By this rule no plan is better.\n"),
+        Some(_) => text.push_str("By this rule a better plan may have been missed.\n"),
+        None => {}
     }
     if let Some(other) = &explanation.runner_up {
         let names: Vec<CompactString> = other

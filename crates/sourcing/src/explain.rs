@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use consign_domain::money::Minor;
 use serde::Serialize;
 
@@ -72,7 +72,7 @@ pub struct CandidateReport {
 /// Why a decision came out as it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// The rule and its version.
+    /// The rule's name.
     pub rule: CompactString,
     /// Every candidate, by rising ordinal.
     pub candidates: Vec<CandidateReport>,
@@ -110,9 +110,8 @@ pub fn explain(strategy: &Compiled, inputs: &Inputs) -> Explanation {
     let name = trial.as_ref().map_or("no rule is for this order", |trial| {
         trial.rule.rule.name.as_str()
     });
-    let version = inputs.rule_version;
     Explanation {
-        rule: format_compact!("{name}; version {version}"),
+        rule: name.into(),
         candidates: all(inputs, asked),
         runner_up: trial.and_then(|trial| trial.runner_up(&decided.plan)),
         cost: Some(decided.cost),

@@ -153,6 +153,111 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What rule version 1 stored, field by field.
+    #[derive(Serialize)]
+    struct First {
+        split: SplitPolicy,
+        lines: Vec<InputLine>,
+        ordinals: Vec<(u32, u32)>,
+        km: Vec<u32>,
+        rates: Vec<(Option<Minor>, u32)>,
+        without_stock: Vec<(u32, u32)>,
+        available: Vec<(u32, u32)>,
+        excluded: Vec<(u32, u32)>,
+    }
+
+    fn bytes(value: &impl Serialize) -> Vec<u8> {
+        bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("plain data")
+    }
+
+    fn back(bytes: &[u8]) -> Inputs {
+        let config = bincode::config::standard();
+        bincode::serde::decode_from_slice(bytes, config)
+            .expect("its own bytes")
+            .0
+    }
+
+    fn inputs(rule_version: u32, split: SplitPolicy) -> Inputs {
+        let candidate = |ordinal, km| Candidate {
+            ordinal,
+            km,
+            rate: Some(395),
+        };
+        Inputs {
+            rule_version,
+            strategy: 0,
+            split,
+            lines: vec![InputLine {
+                line: 1,
+                units: 2,
+                parts: vec![(0, 1)],
+                only: Some(4),
+            }],
+            candidates: vec![candidate(3, 12), candidate(4, 700)],
+            without_stock: vec![(5, 6)],
+            available: vec![2, 2],
+            excluded: vec![(1, 3)],
+            facts: None,
+        }
+    }
+
+    #[test]
+    fn decisions_of_the_first_rule_keep_their_bytes() {
+        let policies = [
+            SplitPolicy::Allow,
+            SplitPolicy::ShipComplete,
+            SplitPolicy::SingleLocation,
+        ];
+        for split in policies {
+            let inputs = inputs(FIRST_RULE_VERSION, split);
+            let first = First {
+                split,
+                lines: inputs.lines.clone(),
+                ordinals: vec![(3, 2)],
+                km: vec![12, 700],
+                rates: vec![(Some(395), 2)],
+                without_stock: vec![(5, 6)],
+                available: vec![(2, 2)],
+                excluded: vec![(1, 3)],
+            };
+            assert_eq!(bytes(&inputs), bytes(&first));
+            assert_eq!(back(&bytes(&first)), inputs);
+        }
+    }
+
+    /// A change of these bytes is a change of the format.
+    #[test]
+    fn stored_forms_hold_still() {
+        let facts = Facts {
+            channel: "web".into(),
+            lines: vec![crate::LineFacts {
+                value: 255,
+                requires: vec!["fragile".into()],
+                keep_with: Some(1),
+            }],
+            room: vec![(3, 9)],
+            ..Facts::default()
+        };
+        let plain = inputs(2, SplitPolicy::ShipComplete);
+        let full = Inputs {
+            strategy: 7,
+            facts: Some(Box::new(facts)),
+            ..plain.clone()
+        };
+        let hex = |inputs: &Inputs| -> String {
+            bytes(inputs)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        };
+        let facts_hex = "00037765620000000001fbfe01010766726167696c6501010103090000";
+        let columns = "0101020100010104010302020cfbbc020101fb160302010506010202010103";
+        assert_eq!(hex(&inputs(1, SplitPolicy::Allow)), format!("00{columns}"));
+        assert_eq!(hex(&plain), format!("03020001{columns}00"));
+        assert_eq!(hex(&full), format!("03020701{columns}01{facts_hex}"));
+        assert_eq!(back(&bytes(&full)), full);
+    }
+
     proptest! {
         #[test]
         fn inputs_come_back(

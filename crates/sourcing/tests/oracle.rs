@@ -206,13 +206,13 @@ fn compare(seeds: std::ops::Range<u64>, make: impl Fn(&mut Random) -> Instance) 
 
 #[test]
 fn ordinary_orders_get_the_cheapest_plan() {
-    let tally = compare(0..850, |random| Instance::ordinary(random));
+    let tally = compare(0..850, Instance::ordinary);
     assert_eq!(tally.proven, tally.instances);
 }
 
 #[test]
 fn large_orders_get_a_plan_within_a_hundredth_of_the_cheapest() {
-    let tally = compare(10_000..10_150, |random| Instance::large(random));
+    let tally = compare(10_000..10_150, Instance::large);
     assert!(
         tally.gap_ppm <= 10_000 * i64::from(tally.instances),
         "{tally:?}"

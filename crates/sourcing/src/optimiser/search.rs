@@ -50,6 +50,12 @@ pub(super) fn search(
         spent: Cost::default(),
         short_min,
         short_from: short_from(problem, &order),
+        able: (0..problem.lines.len())
+            .map(|line| {
+                let able = |site: &u32| problem.could(line, *site as usize) > 0;
+                (0..sites as u32).filter(able).collect()
+            })
+            .collect(),
         slack,
         best: start,
         avoid,
@@ -108,6 +114,8 @@ struct Search<'p> {
     short_min: u64,
     /// Units that stay short whatever the plan, of each job and those after it.
     short_from: Vec<u64>,
+    /// Of each line, the sites that could serve some of it.
+    able: Vec<Vec<u32>>,
     /// Room for what opening each site still costs.
     slack: Vec<Minor>,
     best: Option<Solution>,
@@ -124,7 +132,7 @@ impl Search<'_> {
             return self.end();
         };
         let job = &problem.jobs[*job];
-        if !self.step((self.order.len() - at + 1) * problem.sites.len()) || self.hopeless(at) {
+        if self.cut || self.hopeless(at) {
             return;
         }
         match job[..] {
@@ -151,6 +159,12 @@ impl Search<'_> {
             return false;
         };
         let best = best.cost;
+        if self.too_dear(at, self.opening(at)) {
+            return true;
+        }
+        if !self.step((self.order.len() - at + 1) * self.problem.sites.len()) {
+            return true;
+        }
         for site in 0..self.slack.len() {
             self.slack[site] = match self.pieces[site] {
                 0 if !self.may_open(site) => CLOSED,
@@ -171,6 +185,48 @@ impl Search<'_> {
         }
         least.money -= self.problem.policy.split;
         least >= best
+    }
+
+    /// What must be opened at least for the line that needs it most. Prices of the bound pay for a
+    /// part of an opening where a part would do; this pays all of it.
+    fn opening(&self, at: usize) -> Minor {
+        let problem = self.problem;
+        let most = |job: &usize| -> Minor {
+            // Groups are left to the bound.
+            let [line] = problem.jobs[*job][..] else {
+                return 0;
+            };
+            let together = |all: u64, could: u64| {
+                if problem.policy.by_item {
+                    all.max(could)
+                } else {
+                    all + could
+                }
+            };
+            let units = u64::from(problem.lines[line].units);
+            let mut closed = None;
+            let (mut reach, mut all) = (0, 0);
+            for site in &self.able[line] {
+                let site = *site as usize;
+                let could = u64::from(problem.could(line, site));
+                all = together(all, could);
+                if self.pieces[site] > 0 {
+                    reach = together(reach, could);
+                } else if closed.is_none() {
+                    closed = Some(problem.sites[site].open);
+                }
+                if reach >= units {
+                    return 0;
+                }
+            }
+            // Where all together have too few, as many as there are must be served.
+            if reach < all.min(units) {
+                closed.unwrap_or(0)
+            } else {
+                0
+            }
+        };
+        self.order[at..].iter().map(most).max().unwrap_or(0)
     }
 
     fn end(&mut self) {
@@ -258,19 +314,15 @@ impl Search<'_> {
     /// have been passed over, so that no distribution is tried twice.
     fn piece(&mut self, at: usize, line: usize, open: u32, from: usize) {
         let problem = self.problem;
-        if !self.step(problem.sites.len()) || self.too_dear(at, 0) {
+        if !self.step(self.able[line].len()) || self.too_dear(at, 0) {
             return;
         }
-        let own = self.takes.iter().rev();
-        let own: Vec<usize> = own
-            .take_while(|take| take.line == line)
-            .map(|take| take.site)
-            .collect();
         let mut last: Vec<(Minor, usize)> = Vec::new();
         let mut some: Vec<(usize, u32)> = Vec::new();
-        for site in 0..problem.sites.len() {
+        for nth in 0..self.able[line].len() {
+            let site = self.able[line][nth] as usize;
             let can = self.left.can(problem, line, site);
-            if can == 0 || own.contains(&site) || !self.may_open(site) {
+            if can == 0 || !self.may_open(site) || self.serves(line, site) {
                 continue;
             }
             if can > open && !problem.coupled || can >= open && site >= from {
@@ -303,6 +355,13 @@ impl Search<'_> {
             }
         }
         self.without(u64::from(open), at);
+    }
+
+    /// Whether the line, the last that was begun, has units from the site already.
+    fn serves(&self, line: usize, site: usize) -> bool {
+        let own = self.takes.iter().rev();
+        let mut own = own.take_while(|take| take.line == line);
+        own.any(|take| take.site == site)
     }
 
     /// Whether what is spent, with so much more, is as much as the best plan costs.

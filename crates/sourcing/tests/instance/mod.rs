@@ -300,7 +300,13 @@ fn rooms(random: &mut Random, size: &Size) -> Vec<(u32, u32)> {
 
 fn figures(random: &mut Random, sites: u32, end: u32) -> Vec<(u32, u32)> {
     (0..sites)
-        .filter_map(|site| (!random.once_in(3)).then(|| (site, random.below(end))))
+        .filter_map(|site| {
+            if random.once_in(3) {
+                None
+            } else {
+                Some((site, random.below(end)))
+            }
+        })
         .collect()
 }
 

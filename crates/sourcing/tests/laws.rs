@@ -1,0 +1,107 @@
+//! No plan breaks what it must keep to, under any strategy; and the same inputs give the same bytes.
+
+mod instance;
+
+use consign_sourcing::{Fate, explain};
+use instance::{Instance, Random};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    #[test]
+    fn no_plan_breaks_what_it_must_keep_to(seed: u64, large: bool) {
+        let random = &mut Random(seed);
+        let instance = if large { Instance::large(random) } else { Instance::ordinary(random) };
+        let decided = instance.decided();
+        let plan = &decided.plan;
+        let (lines, sites) = (instance.lines(), instance.sites());
+        let mut units = vec![vec![0_u32; sites]; lines];
+        for allotment in &plan.allotments {
+            units[allotment.line as usize][allotment.ordinal as usize] += allotment.units;
+        }
+        let used = |site: usize| units.iter().any(|line| line[site] > 0);
+        let shipments: Vec<usize> = (0..sites).filter(|site| used(*site)).collect();
+        let named: Vec<usize> = plan.locations.iter().map(|ordinal| *ordinal as usize).collect();
+        prop_assert_eq!(&shipments, &named);
+        prop_assert!(shipments.len() <= instance.shipments_max() as usize);
+        prop_assert!(!instance.whole() || plan.short.is_empty() || plan.allotments.is_empty());
+        for (line, given) in units.iter().enumerate() {
+            let short = plan.short.iter().filter(|(of, _)| *of as usize == line).map(|(_, units)| units);
+            prop_assert_eq!(given.iter().sum::<u32>() + short.sum::<u32>(), instance.units(line));
+            let sources = given.iter().filter(|units| **units > 0).count();
+            prop_assert!(!instance.by_item() || sources <= 1);
+            for (site, units) in given.iter().enumerate() {
+                prop_assert!(*units <= instance.could(line, site));
+            }
+        }
+        for site in &shipments {
+            let site = *site;
+            for sku in 0..instance.skus() {
+                let pieces: u32 = (0..lines).map(|line| instance.pieces(line, sku) * units[line][site]).sum();
+                prop_assert!(pieces <= instance.stock(sku, site));
+            }
+            let all: u32 = units.iter().map(|line| line[site]).sum();
+            prop_assert!(instance.room(site).is_none_or(|room| all <= room));
+            let worth: i64 = (0..lines).map(|line| instance.unit_value(line) * i64::from(units[line][site])).sum();
+            prop_assert!(shipments.len() == 1 || worth >= instance.value_min());
+        }
+        for group in instance.groups() {
+            let from = |site: usize, line: &usize| units[*line][site];
+            for site in &shipments {
+                let whole = group.iter().filter(|line| from(*site, line) == instance.units(**line));
+                let some = group.iter().filter(|line| from(*site, line) > 0);
+                prop_assert!(some.count() == 0 || whole.count() == group.len());
+            }
+        }
+        prop_assert_eq!(decided.cost, cost(&instance, &units));
+        prop_assert!(decided.bound <= decided.cost);
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_bytes(seed: u64) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        let stored = bincode::serde::encode_to_vec(&instance.inputs, bincode::config::standard()).expect("plain data");
+        let (back, _) = bincode::serde::decode_from_slice(&stored, bincode::config::standard()).expect("its own bytes");
+        prop_assert_eq!(&instance.inputs, &back);
+        let said = serde_json::to_string(&explain(&instance.compiled(), &instance.inputs)).expect("plain data");
+        let again = serde_json::to_string(&explain(&instance.compiled(), &back)).expect("plain data");
+        prop_assert_eq!(said, again);
+    }
+
+    #[test]
+    fn the_explanation_is_the_decision_again(seed: u64) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        let decided = instance.decided();
+        let explanation = explain(&instance.compiled(), &instance.inputs);
+        prop_assert_eq!(&explanation.plan, &decided.plan);
+        prop_assert_eq!(explanation.cost, Some(decided.cost));
+        for candidate in &explanation.candidates {
+            let chosen = decided.plan.locations.contains(&candidate.ordinal);
+            let told = matches!(candidate.fate, Fate::Chosen { .. });
+            prop_assert_eq!(told, chosen);
+        }
+        if let Some(other) = explanation.runner_up {
+            prop_assert_ne!(other.locations, decided.plan.locations);
+        }
+    }
+}
+
+fn cost(instance: &Instance, units: &[Vec<u32>]) -> i64 {
+    let mut cost = -instance.split();
+    let mut any = false;
+    for site in 0..instance.sites() {
+        let own: Vec<u32> = units
+            .iter()
+            .map(|line| line[site])
+            .filter(|units| *units > 0)
+            .collect();
+        if !own.is_empty() {
+            any = true;
+            cost += instance.shipment(site) + instance.split();
+            cost += instance.per_line(site) * own.len() as i64;
+            cost += instance.per_unit(site) * i64::from(own.iter().sum::<u32>());
+        }
+    }
+    if any { cost } else { 0 }
+}
