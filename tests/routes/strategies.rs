@@ -179,3 +179,26 @@ async fn strategies_are_changed_from_the_command_line() {
     let shown = strategy(&["show", "0"]).await.ok();
     assert!(shown.out.contains("built-in"), "{shown:?}");
 }
+
+/// The files that come with Consign can be drafted where there are the locations that they name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_strategies_that_come_with_it_serve_orders() {
+    let node = shop().await;
+    node.define(&[], &["GLASGOW"]).await;
+    let target = node.url();
+    for (number, name) in [(1, "nearest"), (2, "cheapest"), (3, "store-first")] {
+        let file = format!(
+            "{}/../../cluster-config/strategies/{name}.toml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let number = number.to_string();
+        for words in [["draft", &file], ["activate", &number]] {
+            let head = ["strategy", "--target", &target];
+            run(CONSIGN, head.into_iter().chain(words)).await.ok();
+        }
+        let (from, decision) = served(&node, "web").await;
+        assert!(["LONDON", "LEEDS"].contains(&from.as_str()), "{decision}");
+        assert_eq!(decision["strategy"].to_string(), number);
+        assert_eq!(decision["repeats"], true, "{decision}");
+    }
+}
