@@ -218,3 +218,18 @@ fn large_orders_get_a_plan_within_a_hundredth_of_the_cheapest() {
         "{tally:?}"
     );
 }
+
+/// Lines that come from one location each, of which often no location has all.
+#[test]
+fn lines_that_nobody_has_whole_get_the_cheapest_plan() {
+    let scarce = |random: &mut Random| {
+        let mut instance = Instance::ordinary(random);
+        instance.strategy.rules[0].split.by_item = true;
+        for units in &mut instance.inputs.available {
+            *units = (*units).min(8);
+        }
+        instance
+    };
+    let tally = compare(20_000..20_250, scarce);
+    assert_eq!(tally.proven, tally.instances);
+}
