@@ -147,8 +147,8 @@ fn best(instance: &Instance) -> Option<(u64, i64)> {
                 .with(constraint!(served[line][site] <= open[site]));
         }
     }
-    for site in 0..sites {
-        for limit in limits(instance, site, &units, open[site], alone) {
+    for (site, open) in open.iter().enumerate() {
+        for limit in limits(instance, site, &units, *open, alone) {
             program = program.with(limit);
         }
     }
