@@ -4,7 +4,8 @@
 mod instance;
 
 use good_lp::{
-    Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable,
+    Constraint, Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp,
+    variable,
 };
 use instance::{Instance, Random};
 
@@ -67,6 +68,33 @@ fn sum(terms: impl Iterator<Item = Expression>) -> Expression {
     terms.fold(Expression::from(0.0), |sum, term| sum + term)
 }
 
+/// What a site has, may take on, and must be worth.
+fn limits(
+    instance: &Instance,
+    site: usize,
+    units: &[Vec<Variable>],
+    open: Variable,
+    alone: Variable,
+) -> Vec<Constraint> {
+    let lines = || 0..instance.lines();
+    let mut limits = Vec::new();
+    for sku in 0..instance.skus() {
+        let pieces = lines().map(|line| f64::from(instance.pieces(line, sku)) * units[line][site]);
+        let there = f64::from(instance.stock(sku, site));
+        limits.push(constraint!(sum(pieces) <= there));
+    }
+    if let Some(room) = instance.room(site) {
+        let all = sum(lines().map(|line| Expression::from(units[line][site])));
+        limits.push(constraint!(all <= f64::from(room)));
+    }
+    if instance.value_min() > 0 {
+        let least = instance.value_min() as f64;
+        let worth = sum(lines().map(|line| instance.unit_value(line) as f64 * units[line][site]));
+        limits.push(constraint!(worth >= least * open - least * alone));
+    }
+    limits
+}
+
 /// Units short and cost of the best plan; `None` when the policy allows none.
 fn best(instance: &Instance) -> Option<(u64, i64)> {
     let model = Model::of(instance);
@@ -119,22 +147,9 @@ fn best(instance: &Instance) -> Option<(u64, i64)> {
                 .with(constraint!(served[line][site] <= open[site]));
         }
     }
-    for site in 0..sites {
-        for sku in 0..instance.skus() {
-            let pieces =
-                (0..lines).map(|line| f64::from(instance.pieces(line, sku)) * units[line][site]);
-            let there = f64::from(instance.stock(sku, site));
-            program = program.with(constraint!(sum(pieces) <= there));
-        }
-        if let Some(room) = instance.room(site) {
-            let all = sum((0..lines).map(|line| Expression::from(units[line][site])));
-            program = program.with(constraint!(all <= f64::from(room)));
-        }
-        if instance.value_min() > 0 {
-            let least = instance.value_min() as f64;
-            let worth =
-                sum((0..lines).map(|line| instance.unit_value(line) as f64 * units[line][site]));
-            program = program.with(constraint!(worth >= least * open[site] - least * alone));
+    for (site, open) in open.iter().enumerate() {
+        for limit in limits(instance, site, &units, *open, alone) {
+            program = program.with(limit);
         }
     }
     for (group, members) in instance.groups().iter().enumerate() {
@@ -217,4 +232,19 @@ fn large_orders_get_a_plan_within_a_hundredth_of_the_cheapest() {
         tally.gap_ppm <= 10_000 * i64::from(tally.instances),
         "{tally:?}"
     );
+}
+
+/// Lines that come from one location each, of which often no location has all.
+#[test]
+fn lines_that_nobody_has_whole_get_the_cheapest_plan() {
+    let scarce = |random: &mut Random| {
+        let mut instance = Instance::ordinary(random);
+        instance.strategy.rules[0].split.by_item = true;
+        for units in &mut instance.inputs.available {
+            *units = (*units).min(8);
+        }
+        instance
+    };
+    let tally = compare(20_000..20_250, scarce);
+    assert_eq!(tally.proven, tally.instances);
 }

@@ -12,7 +12,7 @@ mod search;
 pub(crate) use problem::{Cost, Policy, Problem, Site, Solution, Take};
 
 /// Steps of one search at most: a step looks at one open line at one site.
-const STEPS_MAX: u64 = 2_000_000;
+const STEPS_MAX: u64 = 500_000;
 
 /// The best plan found, and what no plan costs less than.
 #[derive(Debug)]

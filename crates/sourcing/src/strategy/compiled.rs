@@ -169,34 +169,7 @@ impl Strategy {
         if rule.split.shipments_max == Some(0) {
             return Err(wrong(&place("split.shipments_max"), "must be at least 1"));
         }
-        let costs = &rule.costs;
-        for (what, cost, most) in [
-            (
-                "costs.rate_permille",
-                i64::from(costs.rate_permille),
-                1_000_000,
-            ),
-            ("costs.no_rate", costs.no_rate, COST_MAX),
-            ("costs.handling_order", costs.handling_order, COST_MAX),
-            ("costs.handling_line", costs.handling_line, SMALL_COST_MAX),
-            ("costs.split", costs.split, COST_MAX),
-            ("costs.per_100_km", costs.per_100_km, SMALL_COST_MAX),
-            ("costs.per_priority", costs.per_priority, SMALL_COST_MAX),
-            ("costs.per_full_load", costs.per_full_load, SMALL_COST_MAX),
-            (
-                "costs.supply_target_tenths",
-                i64::from(costs.supply_target_tenths),
-                10_000,
-            ),
-            ("costs.per_missing_week", costs.per_missing_week, 1_000_000),
-            (
-                "split.shipment_value_min",
-                rule.split.shipment_value_min,
-                COST_MAX,
-            ),
-        ] {
-            amount(&place(what), cost, most)?;
-        }
+        costs_are_sane(nth, rule)?;
         let mut members = None;
         for (which, name) in rule.filters.groups.iter().enumerate() {
             let place = format_compact!("rules[{nth}].filters.groups[{which}]");
@@ -233,6 +206,38 @@ impl Strategy {
         };
         ids.iter().enumerate().map(ordinal).collect()
     }
+}
+
+fn costs_are_sane(nth: usize, rule: &Rule) -> Result<(), StrategyError> {
+    let costs = &rule.costs;
+    for (what, cost, most) in [
+        (
+            "costs.rate_permille",
+            i64::from(costs.rate_permille),
+            1_000_000,
+        ),
+        ("costs.no_rate", costs.no_rate, COST_MAX),
+        ("costs.handling_order", costs.handling_order, COST_MAX),
+        ("costs.handling_line", costs.handling_line, SMALL_COST_MAX),
+        ("costs.split", costs.split, COST_MAX),
+        ("costs.per_100_km", costs.per_100_km, SMALL_COST_MAX),
+        ("costs.per_priority", costs.per_priority, SMALL_COST_MAX),
+        ("costs.per_full_load", costs.per_full_load, SMALL_COST_MAX),
+        (
+            "costs.supply_target_tenths",
+            i64::from(costs.supply_target_tenths),
+            10_000,
+        ),
+        ("costs.per_missing_week", costs.per_missing_week, 1_000_000),
+        (
+            "split.shipment_value_min",
+            rule.split.shipment_value_min,
+            COST_MAX,
+        ),
+    ] {
+        amount(&format_compact!("rules[{nth}].{what}"), cost, most)?;
+    }
+    Ok(())
 }
 
 fn find<'k>(known: &'k [KnownLocation], id: &str) -> Option<&'k KnownLocation> {
