@@ -9,10 +9,9 @@ use crate::cli::node_options;
 use crate::cli::strategy::ask;
 use crate::exit::Failure;
 
-/// Says why an order is served from where it is: each sourcing decision, with every location and what
-/// became of it, recomputed from what was recorded with the decision.
+/// An order, and whom to ask about it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Explain {
+struct OfOrder {
     /// The order's id.
     order: String,
     /// Any node.
@@ -21,27 +20,31 @@ pub(crate) struct Explain {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl OfOrder {
+    /// Its decisions, each with what is recomputed of it.
+    async fn explanation(&self) -> anyhow::Result<Value> {
+        let client = Client::new(&self.target)?;
+        let path = format!("/v1/orders/{}/explanation", self.order);
+        ask(&client, Method::GET, &path, None).await
+    }
+}
+
+/// Says why an order is served from where it is: each sourcing decision, with every location and what
+/// became of it, recomputed from what was recorded with the decision.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    of: OfOrder,
 }
 
 /// Decides again what was decided about an order, from what was recorded with each decision and by the
 /// version of the strategy that made it, and says whether it comes out the same. Exit code 1 when not.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayDecision {
-    /// The order's id.
-    order: String,
-    /// Any node.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    target: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// An order's decisions, each with what is recomputed of it.
-async fn explanation(target: &str, order: &str) -> anyhow::Result<Value> {
-    let client = Client::new(target)?;
-    let path = format!("/v1/orders/{order}/explanation");
-    ask(&client, Method::GET, &path, None).await
+    #[command(flatten)]
+    of: OfOrder,
 }
 
 impl ReplayDecision {
@@ -50,11 +53,11 @@ impl ReplayDecision {
     }
 
     async fn replay(&self) -> Result<(), Failure> {
-        let said = explanation(&self.target, &self.order).await?;
+        let said = self.of.explanation().await?;
         let decisions = said["decisions"].as_array().cloned().unwrap_or_default();
         let others = decisions.iter().filter(|it| it["repeats"] != true);
         let others: Vec<&Value> = others.map(|it| &it["round"]).collect();
-        if self.json {
+        if self.of.json {
             let decided = decisions.len();
             println!("{}", json!({"decisions": decided, "not_repeated": others}));
         } else {
@@ -85,8 +88,8 @@ impl Explain {
     }
 
     async fn show(&self) -> Result<(), Failure> {
-        let said = explanation(&self.target, &self.order).await?;
-        if self.json {
+        let said = self.of.explanation().await?;
+        if self.of.json {
             println!("{said}");
             return Ok(());
         }
