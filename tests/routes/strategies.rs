@@ -94,6 +94,11 @@ async fn the_active_strategy_decides_and_is_named() {
     let shown = |head: &Value| (head["version"].as_u64(), head["active"].as_bool());
     let shown: Vec<_> = heads.iter().map(shown).collect();
     assert_eq!(shown, [(Some(1), Some(false)), (Some(0), Some(true))]);
+    let page = node.get("/v1/strategies?limit=1").expect(200).await.json();
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = node.get(format!("/v1/strategies?cursor={cursor}"));
+    let rest = rest.expect(200).await.json();
+    assert_eq!(rest["strategies"], json!([heads[1]]));
     let read = node.get("/v1/strategies/1").expect(200).await.json();
     assert_eq!(read["strategy"]["rules"][1]["costs"]["split"], 500);
     node.stop().await;

@@ -2,13 +2,14 @@
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use consign_orchestrator::{Strategy, StrategyChange, StrategyStands};
+use consign_orchestrator::{Strategy, StrategyChange, StrategyHead, StrategyStands};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answer::{self, Answered};
 use crate::gateway::Gateway;
+use crate::paging::{self, Asked, PageQuery};
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 use crate::time_text::TimeText;
@@ -30,14 +31,14 @@ pub struct StrategyHeadBody {
 }
 
 impl StrategyHeadBody {
-    fn of(stands: &StrategyStands) -> StrategyHeadBody {
+    fn of(head: &StrategyHead) -> StrategyHeadBody {
         StrategyHeadBody {
-            version: stands.number,
-            name: stands.strategy.name.to_string(),
-            active: stands.is_active,
-            active_since: stands.active_since.map(TimeText),
-            drafted_at: stands.drafted_at.map(TimeText),
-            drafted_by: stands.drafted_by.to_string(),
+            version: head.number,
+            name: head.name.to_string(),
+            active: head.is_active,
+            active_since: head.active_since.map(TimeText),
+            drafted_at: head.drafted_at.map(TimeText),
+            drafted_by: head.drafted_by.to_string(),
         }
     }
 }
@@ -55,18 +56,19 @@ pub struct StrategyBody {
 impl StrategyBody {
     fn of(stands: &StrategyStands) -> Result<StrategyBody, Problem> {
         Ok(StrategyBody {
-            head: StrategyHeadBody::of(stands),
+            head: StrategyHeadBody::of(&stands.head),
             strategy: serde_json::to_value(&stands.strategy).map_err(crate::events::unwritable)?,
         })
     }
 }
 
-/// All versions of the strategy.
+/// A page of versions of the strategy.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Strategies)]
+#[schema(as = StrategiesPage)]
 pub struct StrategiesBody {
     /// Newest first.
     strategies: Vec<StrategyHeadBody>,
+    next_cursor: Option<String>,
 }
 
 /// Nothing more to say.
@@ -81,7 +83,7 @@ fn number_of(version: &str) -> Result<u32, Problem> {
 
 fn changed(status: StatusCode, change: &StrategyChange) -> Answered {
     let stands = &change.stands;
-    let response = answer::versioned(status, stands.revision, &StrategyBody::of(stands)?)?;
+    let response = answer::versioned(status, stands.head.revision, &StrategyBody::of(stands)?)?;
     Ok(answer::replayed(response, change.replayed))
 }
 
@@ -95,7 +97,7 @@ pub async fn draft(
     Submission { body, call }: Submission<Strategy>,
 ) -> Answered {
     let drafted = gateway.consign.draft_strategy(&body, call).await?;
-    let path = format!("/v1/strategies/{}", drafted.stands.number);
+    let path = format!("/v1/strategies/{}", drafted.stands.head.number);
     Ok(answer::located(
         changed(StatusCode::CREATED, &drafted)?,
         &path,
@@ -139,13 +141,21 @@ pub async fn read(
 ) -> Answered {
     let stands = gateway.consign.strategy(number_of(&version)?)?;
     let body = StrategyBody::of(&stands)?;
-    answer::read(&headers, stands.revision, || body)
+    answer::read(&headers, stands.head.revision, || body)
 }
 
-/// All versions of the strategy, newest first.
-#[utoipa::path(get, path = "/v1/strategies", tag = "strategies", responses((status = 200, body = StrategiesBody)))]
-pub async fn list(State(gateway): State<Gateway>) -> Answered {
-    let all = gateway.consign.all_strategies()?;
-    let strategies = all.iter().map(StrategyHeadBody::of).collect();
-    answer::json(StatusCode::OK, &StrategiesBody { strategies })
+/// Versions of the strategy, newest first.
+#[utoipa::path(get, path = "/v1/strategies", tag = "strategies", params(PageQuery),
+    responses((status = 200, body = StrategiesBody)))]
+pub async fn list(State(gateway): State<Gateway>, Asked(page): Asked<PageQuery>) -> Answered {
+    let limit = page.limit()?;
+    let found = gateway.consign.strategy_heads(page.after('s')?, limit);
+    let last = (found.len() >= limit).then(|| found.last()).flatten();
+    answer::json(
+        StatusCode::OK,
+        &StrategiesBody {
+            strategies: found.iter().map(StrategyHeadBody::of).collect(),
+            next_cursor: last.map(|head| paging::encode('s', &head.number.to_string())),
+        },
+    )
 }

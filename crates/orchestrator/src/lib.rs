@@ -37,5 +37,5 @@ pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
 pub use service::{Consign, Readiness};
 pub use sourcing::{DecisionExplanation, coarse};
-pub use strategies::{StrategyChange, StrategyStands};
+pub use strategies::{StrategyChange, StrategyHead, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};

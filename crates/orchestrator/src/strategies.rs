@@ -21,13 +21,13 @@ use crate::service::Consign;
 /// Until when the changes of a zone's clocks are known: 2100, in seconds since 1970.
 const ZONES_KNOWN_UNTIL: i64 = 4_102_444_800;
 
-/// A version of the strategy, and whether it decides.
+/// A version of the strategy, without what it says.
 #[derive(Clone, Debug)]
-pub struct StrategyStands {
+pub struct StrategyHead {
     /// From 1; 0 for the one that is built in.
     pub number: u32,
-    /// What it says.
-    pub strategy: Strategy,
+    /// Its name for people.
+    pub name: CompactString,
     /// When it was drafted; nothing for the one that is built in.
     pub drafted_at: Option<Timestamp>,
     /// By whom.
@@ -38,6 +38,15 @@ pub struct StrategyStands {
     pub is_active: bool,
     /// Counts every draft, activation and rollback, of any version.
     pub revision: u64,
+}
+
+/// A version of the strategy, whole.
+#[derive(Clone, Debug)]
+pub struct StrategyStands {
+    /// Which.
+    pub head: StrategyHead,
+    /// What it says.
+    pub strategy: Strategy,
 }
 
 /// What a change of strategies came to.
@@ -124,21 +133,27 @@ impl Consign {
     pub fn strategy(&self, number: u32) -> Result<StrategyStands, ServiceError> {
         let strategies = self.strategies();
         if number == BUILT_IN {
-            return stands(&strategies, None);
+            return Ok(StrategyStands {
+                head: head(&strategies, None),
+                strategy: Strategy::built_in(),
+            });
         }
         let version = strategies.version(number).ok_or_else(|| unknown(number))?;
-        stands(&strategies, Some(version))
+        Ok(StrategyStands {
+            head: head(&strategies, Some(version)),
+            strategy: parsed(version)?,
+        })
     }
 
-    /// All versions, newest first; the one that is built in is the last.
-    ///
-    /// # Errors
-    /// When one cannot be read.
-    pub fn all_strategies(&self) -> Result<Vec<StrategyStands>, ServiceError> {
+    /// Versions before `before`, newest first; the one that is built in is the last.
+    #[must_use]
+    pub fn strategy_heads(&self, before: Option<u32>, limit: usize) -> Vec<StrategyHead> {
         let strategies = self.strategies();
         let drafted = strategies.versions().rev().map(Some);
-        let all = drafted.chain([None]);
-        all.map(|version| stands(&strategies, version)).collect()
+        let all = drafted.chain([None]).map(|it| head(&strategies, it));
+        all.filter(|head| before.is_none_or(|before| head.number < before))
+            .take(limit)
+            .collect()
     }
 
     fn strategies(&self) -> Strategies {
@@ -153,27 +168,20 @@ fn unknown(number: u32) -> ServiceError {
     }
 }
 
-fn stands(
-    strategies: &Strategies,
-    version: Option<&StrategyVersion>,
-) -> Result<StrategyStands, ServiceError> {
+fn head(strategies: &Strategies, version: Option<&StrategyVersion>) -> StrategyHead {
     let number = version.map_or(BUILT_IN, |version| version.number);
     let is_active = strategies.active() == number;
     let record = strategies.record();
     let last = record.activations.last();
-    let active_since = last.filter(|_| is_active).map(|last| last.at);
-    Ok(StrategyStands {
+    StrategyHead {
         number,
-        strategy: match version {
-            Some(version) => parsed(version)?,
-            None => Strategy::built_in(),
-        },
+        name: version.map_or_else(|| Strategy::built_in().name, |it| it.name.clone()),
         drafted_at: version.map(|version| version.drafted_at),
         drafted_by: version.map_or_else(CompactString::default, |it| it.drafted_by.clone()),
-        active_since,
+        active_since: last.filter(|_| is_active).map(|last| last.at),
         is_active,
         revision: record.revision,
-    })
+    }
 }
 
 fn parsed(version: &StrategyVersion) -> Result<Strategy, ServiceError> {

@@ -70,7 +70,7 @@ impl Strategy {
         let client = Client::new(&self.target).map_err(anyhow::Error::from)?;
         let all = "/v1/strategies";
         let said = match &self.action {
-            Action::List => ask(&client, Method::GET, all, None).await?,
+            Action::List => heads(&client).await?,
             Action::Show { number } => {
                 let said = ask(&client, Method::GET, &format!("{all}/{number}"), None).await?;
                 println!("{:#}", said["strategy"]);
@@ -98,6 +98,20 @@ impl Strategy {
             println!("{}", line_of(version));
         }
         Ok(())
+    }
+}
+
+/// All versions, page after page.
+async fn heads(client: &Client) -> anyhow::Result<Value> {
+    let mut heads = Vec::new();
+    let mut path = "/v1/strategies".to_owned();
+    loop {
+        let page = ask(client, Method::GET, &path, None).await?;
+        heads.extend(page["strategies"].as_array().cloned().unwrap_or_default());
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/strategies?cursor={cursor}"),
+            None => return Ok(json!({ "strategies": heads })),
+        }
     }
 }
 
