@@ -175,3 +175,33 @@ async fn verify_looks_at_everything_there_is() {
         "people are told too"
     );
 }
+
+/// The cluster's other nodes are asked for their CPU before shelves are filled, so that one that is not
+/// there is heard of at once.
+#[tokio::test]
+async fn the_cpu_of_nodes_beside_the_target_counts() {
+    let (node, beside) = (Node::start(CONSIGN).await, Node::start(CONSIGN).await);
+    let (url, beside) = (node.url(), beside.url());
+    let load = [
+        "--orders",
+        "100",
+        "--skus",
+        "5",
+        "--locations",
+        "2",
+        "--json",
+    ];
+    let simulate = |beside: &str| {
+        let with = ["simulate", "--target", &url, "--beside", beside];
+        let words = with.iter().chain(&load).map(|word| (*word).to_owned());
+        run(CONSIGN, words.collect::<Vec<String>>())
+    };
+    let dead = simulate("http://127.0.0.1:9").await;
+    assert_ne!(dead.code, 0, "{dead:?}");
+    assert!(dead.err.contains("127.0.0.1:9"), "{dead:?}");
+    let products = node.all("/v1/products", "products").await;
+    assert!(products.is_empty(), "nothing was seeded: {products:?}");
+    let report = simulate(&beside).await.ok().json();
+    let cpu = report["server_cpu_us_per_order"].as_f64();
+    assert!(cpu > Some(0.0), "{report}");
+}

@@ -37,6 +37,8 @@ pub const BATCH_ORDERS: usize = 64;
 pub struct SimulateOptions {
     /// `http://host:port`.
     pub target: String,
+    /// The cluster's other nodes, whose CPU counts too.
+    pub beside: Vec<String>,
     /// Orders to send.
     pub orders: u64,
     /// Orders in flight at once (closed loop).
@@ -72,6 +74,7 @@ impl SimulateOptions {
     pub fn new(target: &str) -> SimulateOptions {
         SimulateOptions {
             target: target.to_owned(),
+            beside: Vec::new(),
             orders: 10_000,
             concurrency: 64,
             rate: None,
@@ -133,7 +136,8 @@ pub struct SimulateReport {
     pub longest_gap_ms: u64,
     /// Units promised beyond what there was, recounted from answers and inventory.
     pub oversold_units: u64,
-    /// The server's CPU time per order with an outcome; `None` if it does not show it.
+    /// CPU time of the server, with that of the nodes beside it, per order with an outcome; `None`
+    /// if one does not show it.
     pub server_cpu_us_per_order: Option<f64>,
 }
 
@@ -146,14 +150,21 @@ pub async fn simulate(
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<SimulateReport, ClientError> {
     let client = std::sync::Arc::new(Client::new(&options.target)?);
+    let beside = options.beside.iter().map(|url| Client::new(url));
+    let nodes = Nodes {
+        target: std::sync::Arc::clone(&client),
+        beside: beside.collect::<Result<_, _>>()?,
+    };
     let workload = std::sync::Arc::new(Workload::new(options));
+    // Who cannot be reached is heard of before shelves are filled.
+    nodes.cpu_seconds().await?;
     seed::seed(&client, &workload, &mut progress).await?;
-    settle(&client).await?;
-    let cpu_before = client.metric("process_cpu_seconds_total").await?;
+    nodes.settle().await?;
+    let cpu_before = nodes.cpu_seconds().await?;
     let started = std::time::Instant::now();
     let tally = drive::drive(&client, &workload, options, &mut progress).await?;
     let elapsed = started.elapsed();
-    let cpu_after = client.metric("process_cpu_seconds_total").await?;
+    let cpu_after = nodes.cpu_seconds().await?;
     let oversold_units = seed::oversold(&client, &workload, &tally).await?;
     Ok(report(
         &tally,
@@ -163,30 +174,47 @@ pub async fn simulate(
     ))
 }
 
-/// Waits until the server has put away what it was seeded with, as a peer's `CHECKPOINT` does: what
-/// is measured is orders, not the filling of shelves.
-async fn settle(client: &Client) -> Result<(), ClientError> {
-    const LOOK_EVERY: Duration = Duration::from_millis(250);
-    const LOOKS_MAX: u32 = 240;
-    const IDLE_CPU_SECONDS: f64 = 0.02;
-    const IDLE_LOOKS: u32 = 3;
-    let mut before = client.metric("process_cpu_seconds_total").await?;
-    let mut idle = 0;
-    for _ in 0..LOOKS_MAX {
-        if idle == IDLE_LOOKS || before.is_none() {
-            break;
+/// The nodes that work on a run's orders.
+struct Nodes {
+    target: std::sync::Arc<Client>,
+    beside: Vec<Client>,
+}
+
+impl Nodes {
+    /// What all have used so far; none if one does not show it.
+    async fn cpu_seconds(&self) -> Result<Option<f64>, ClientError> {
+        let mut sum = 0.0;
+        for node in std::iter::once(&*self.target).chain(&self.beside) {
+            let Some(used) = node.metric("process_cpu_seconds_total").await? else {
+                return Ok(None);
+            };
+            sum += used;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
-        let now = client.metric("process_cpu_seconds_total").await?;
-        let used = now.zip(before).map_or(0.0, |(now, before)| now - before);
-        idle = if used <= IDLE_CPU_SECONDS {
-            idle + 1
-        } else {
-            0
-        };
-        before = now;
+        Ok(Some(sum))
     }
-    Ok(())
+
+    /// Waits until they have put away what they were seeded with, as a peer's `CHECKPOINT` does: what
+    /// is measured is orders, not the filling of shelves.
+    async fn settle(&self) -> Result<(), ClientError> {
+        const LOOK_EVERY: Duration = Duration::from_millis(250);
+        const LOOKS_MAX: u32 = 240;
+        const IDLE_CPU_SECONDS: f64 = 0.02;
+        const IDLE_LOOKS: u32 = 3;
+        let idle_max = IDLE_CPU_SECONDS * (1 + self.beside.len()) as f64;
+        let mut before = self.cpu_seconds().await?;
+        let mut idle = 0;
+        for _ in 0..LOOKS_MAX {
+            if idle == IDLE_LOOKS || before.is_none() {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.cpu_seconds().await?;
+            let used = now.zip(before).map_or(0.0, |(now, before)| now - before);
+            idle = if used <= idle_max { idle + 1 } else { 0 };
+            before = now;
+        }
+        Ok(())
+    }
 }
 
 fn report(

@@ -24,6 +24,9 @@ pub(crate) struct Simulate {
     /// The node: http://host:port.
     #[arg(long, value_name = "URL")]
     target: String,
+    /// Another node of the same cluster, whose CPU counts too; can be repeated.
+    #[arg(long, value_name = "URL")]
+    beside: Vec<String>,
     /// How many orders to send.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     orders: u64,
@@ -125,6 +128,7 @@ impl Simulate {
             None => CLOSED_LOOP_CONCURRENCY,
         });
         SimulateOptions {
+            beside: self.beside.clone(),
             orders: self.orders,
             concurrency: concurrency as usize,
             rate: self.rate,
