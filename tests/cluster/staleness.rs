@@ -12,12 +12,8 @@ const GAUGE: &str = "consign_replica_staleness_seconds";
 const ALARM: f64 = 1.0;
 
 async fn staleness(node: &Node) -> f64 {
-    let metrics = node.get("/metrics").expect(200).await;
-    let text = String::from_utf8_lossy(&metrics.body).into_owned();
-    let line = text.lines().find(|line| line.starts_with(GAUGE));
-    let value = line.and_then(|line| line.split_whitespace().last());
-    let value = value.and_then(|value| value.parse().ok());
-    value.unwrap_or_else(|| panic!("no {GAUGE} in {text}"))
+    let shown = node.metric(GAUGE).await;
+    shown.unwrap_or_else(|| panic!("no {GAUGE} in the metrics"))
 }
 
 async fn until_staleness(node: &Node, what: &str, is_so: impl Fn(f64) -> bool) {

@@ -92,11 +92,8 @@ async fn write(client: Client, known: Arc<Known>, writer: u64) {
 
 /// Checkpoints of the node since it started, as its metrics say.
 async fn checkpoints_of(node: &Node) -> u64 {
-    let metrics = node.get("/metrics").expect(200).await;
-    String::from_utf8_lossy(&metrics.body)
-        .lines()
-        .find_map(|line| line.strip_prefix("consign_runtime_checkpoints_total "))
-        .map_or(0, |count| count.trim().parse().expect("a number"))
+    let count = node.metric("consign_runtime_checkpoints_total").await;
+    count.map_or(0, |count| count as u64)
 }
 
 /// Everything that was acknowledged is there, with its content.

@@ -109,6 +109,22 @@ impl Client {
         self.request(Method::GET, path)
     }
 
+    /// A figure without labels, as the metrics show it; none if they do not.
+    ///
+    /// # Panics
+    /// When there are no metrics, or what they show is no number.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics").expect(200).await;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let value = |line: &str| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')
+                .map(str::to_owned)
+        };
+        let shown = text.lines().find_map(value)?;
+        Some(shown.trim().parse().expect("a number"))
+    }
+
     /// `DELETE`.
     #[must_use]
     pub fn delete(&self, path: impl AsRef<str>) -> Request {
