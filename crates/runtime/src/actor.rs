@@ -167,7 +167,9 @@ impl<E: Entity> EntityState<E> {
                 Mail::Resend => resend = true,
                 Mail::ResendAll => {
                     resend = true;
-                    self.performed.values_mut().for_each(|sent| sent.due_ms = 0);
+                    self.performed
+                        .values_mut()
+                        .for_each(|sent| *sent = Due::anew());
                 }
                 Mail::Nudge => retime = true,
             }
@@ -357,7 +359,7 @@ impl<E: Entity> EntityState<E> {
         }
         let pending = state.pending();
         let now_ms = self.host.now_ms();
-        let first_ms = self.host.node.resend_after_ms;
+        let first_ms = self.host.node.resend_after_ms(now_ms);
         let mut leaving = Vec::new();
         let mut kept = HashMap::with_capacity(pending.len());
         let mut resent = 0_u64;
@@ -368,7 +370,8 @@ impl<E: Entity> EntityState<E> {
                 Some(sent) => {
                     resent += 1;
                     leaving.push(effect);
-                    Due::after(now_ms, (sent.after_ms * 2).min(RESEND_AFTER_MAX_MS))
+                    let after_ms = (sent.after_ms * 2).min(RESEND_AFTER_MAX_MS);
+                    Due::after(now_ms, after_ms.max(first_ms))
                 }
                 None => {
                     leaving.push(effect);
@@ -471,6 +474,14 @@ impl<E: Entity> Drop for EntityState<E> {
 }
 
 impl Due {
+    /// At once, and after that as if it had never been sent.
+    fn anew() -> Due {
+        Due {
+            due_ms: 0,
+            after_ms: 0,
+        }
+    }
+
     fn after(now_ms: u64, after_ms: u64) -> Due {
         // Up to a quarter later, so that what failed together does not return together.
         let jitter = rand::random::<u64>() % (after_ms / 4 + 1);

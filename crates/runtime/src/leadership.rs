@@ -89,7 +89,9 @@ impl Machine for Leadership {
 
     fn leader_changed(&self, _: PartitionId) {
         if let Some(node) = self.node.upgrade() {
-            // Callers wait for what was lost; sent twice it does no harm.
+            // Callers wait for what was lost; sent twice it does no harm. The new leader may not serve
+            // yet, so that what goes there now may be lost as well.
+            node.unsettle();
             node.all_hosts().iter().for_each(|host| host.resend());
         }
     }

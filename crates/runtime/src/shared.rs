@@ -39,13 +39,20 @@ pub(crate) struct Stores {
     pub(crate) state: Arc<StateStore>,
 }
 
+/// For how long after a change of leader messages are easily lost.
+const LEADER_SETTLES_MS: u64 = 2_000;
+/// How long until an effect without an answer is sent again in that time: most were lost, not slow.
+const UNSETTLED_RESEND_AFTER_MS: u64 = 50;
+
 /// What all hosts share.
 pub(crate) struct NodeInner {
     stores: RwLock<Option<Arc<Stores>>>,
     pub(crate) partitions: u16,
     pub(crate) resident_max: usize,
     pub(crate) actors_max: usize,
-    pub(crate) resend_after_ms: u64,
+    resend_after_ms: u64,
+    /// Until when messages are easily lost, because some partition has just got another leader.
+    unsettled_until_ms: AtomicU64,
     pub(crate) command_memory_ms: i64,
     pub(crate) clock: Arc<RaisedClock>,
     pub(crate) threads: Threads,
@@ -98,6 +105,7 @@ impl NodeInner {
             actors_max: options.actors_max,
             resend_after_ms: u64::try_from(options.resend_after.as_millis())
                 .unwrap_or(u64::MAX / 4),
+            unsettled_until_ms: AtomicU64::new(0),
             command_memory_ms: i64::try_from(options.command_memory.as_millis())
                 .unwrap_or(i64::MAX),
             clock,
@@ -205,6 +213,22 @@ impl NodeInner {
             return None;
         }
         Some(self.stores()?.log.node())
+    }
+
+    /// A partition has got another leader, which may not serve yet, and not everybody knows it.
+    pub(crate) fn unsettle(&self) {
+        let until_ms = self.uptime_ms() + LEADER_SETTLES_MS;
+        self.unsettled_until_ms.store(until_ms, Ordering::Relaxed);
+    }
+
+    /// How long until an effect without an answer is sent again, the first time.
+    pub(crate) fn resend_after_ms(&self, now_ms: u64) -> u64 {
+        let is_unsettled = now_ms < self.unsettled_until_ms.load(Ordering::Relaxed);
+        if is_unsettled {
+            self.resend_after_ms.min(UNSETTLED_RESEND_AFTER_MS)
+        } else {
+            self.resend_after_ms
+        }
     }
 
     /// Whether this node was taken out of a partition.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use consign_domain::time::Timestamp;
 use consign_runtime::{AskError, Call, CommandKey, ManualClock, NodeOptions, Wait};
 
-use crate::support::{Command, World, eventually, options, start};
+use crate::support::{Command, Counters, World, eventually, options, start, start_with};
 
 fn keyed(id: u128, body: u128) -> Call {
     Call {
@@ -344,6 +344,35 @@ async fn answers_without_events_are_remembered() {
     assert!(repeated.replayed);
     assert_eq!(repeated.reply, first.reply);
     assert!(world.node.remembered(2).expect("reads").is_none());
+    world.node.shutdown().await;
+}
+
+/// Who leads a partition has just changed: what was lost is sent again soon and often, not after the
+/// pause that is meant for an entity that is slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_while_leaders_change_does_not_wait_for_long() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let patient = || NodeOptions {
+        resend_after: Duration::from_secs(3_600),
+        ..options(dir.path())
+    };
+    let world = start(patient()).await;
+    world.counters.loses_messages.store(true, Ordering::SeqCst);
+    let ping = Command::Ping {
+        to: "z".into(),
+        number: 1,
+    };
+    let asked = world.host.ask("a".into(), ping, Call::by("api")).await;
+    assert!(!asked.expect("durable").settled);
+    world.node.halt().await;
+    // It is sent as its entity is woken, and again with each of three partitions that gets a leader.
+    let counters = Arc::new(Counters::default());
+    counters.loses_messages.store(true, Ordering::SeqCst);
+    let world: World = start_with(patient(), Arc::clone(&counters)).await;
+    eventually("it is sent more often than leaders changed", || {
+        counters.performed.load(Ordering::SeqCst) > 4
+    })
+    .await;
     world.node.shutdown().await;
 }
 
