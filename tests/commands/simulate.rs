@@ -138,6 +138,28 @@ async fn an_open_loop_keeps_its_rate() {
     );
 }
 
+/// Product pages are answered while orders flow, and counted apart from them.
+#[tokio::test]
+async fn product_pages_are_asked_for_beside_the_orders() {
+    let node = Node::start(CONSIGN).await;
+    let url = node.url();
+    let load = ["--orders", "200", "--rate", "200", "--pages", "300"];
+    let shop = ["--skus", "20", "--locations", "3"];
+    let mut words = vec!["simulate", "--target", &url, "--json"];
+    words.extend(load.into_iter().chain(shop));
+    let report = run(CONSIGN, words).await.ok().json();
+    let pages = &report["pages"];
+    assert_eq!(
+        (&report["orders_sent"], &report["errors"], &pages["errors"]),
+        (&json!(200), &json!(0), &json!(0)),
+        "{report}"
+    );
+    // For about a second.
+    let answered = pages["answered"].as_u64().expect("a number");
+    assert!((200..=2_000).contains(&answered), "{report}");
+    assert!(pages["latency_ms"]["p99"].as_f64() > Some(0.0), "{report}");
+}
+
 #[tokio::test]
 async fn verify_looks_at_everything_there_is() {
     let node = Node::start(CONSIGN).await;

@@ -2,6 +2,7 @@
 //! retry hears.
 
 mod amounts;
+mod availability;
 mod batch;
 mod definitions;
 mod encodings;

@@ -104,6 +104,33 @@ async fn the_active_strategy_decides_and_is_named() {
     node.stop().await;
 }
 
+/// A condition of its own words decides, and one that fails on an order stops nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_are_written_as_expressions() {
+    let mut node = shop().await;
+    let mut strategy = leeds_first();
+    strategy["rules"][0]["when"] =
+        json!({"expression": "order.customer_group == 'staff' && order.value > 200"});
+    node.post("/v1/strategies", &strategy).expect(201).await;
+    change(&node, "1/activate").await;
+    let (from, decision) = served(&node, "web").await;
+    assert_eq!(from, "LEEDS", "the order has no customer group");
+    let text = decision["text"].as_str().expect("a text");
+    assert!(text.contains("\"by phone\" failed"), "{text}");
+    assert_eq!(decision["repeats"], true);
+    let failed = &decision["explanation"]["failed"][0];
+    assert_eq!(failed["rule"], "by phone");
+
+    let mut staff = order(&[("A", 1, "2.55")]);
+    staff["customer"]["group"] = json!("staff");
+    let placed = node.place(&staff).await;
+    assert_eq!(placed["lines"][0]["allocations"][0]["location"], "LONDON");
+    let read = node.get("/v1/strategies/1").expect(200).await.json();
+    let when = &read["strategy"]["rules"][0]["when"]["expression"];
+    assert_eq!(*when, strategy["rules"][0]["when"]["expression"]);
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_decide_is_refused_with_its_place() {
     let node = shop().await;
@@ -117,6 +144,10 @@ async fn what_could_not_decide_is_refused_with_its_place() {
     absurd["rules"][1]["costs"]["split"] = json!(i64::MAX);
     let mut negative = leeds_first();
     negative["rules"][1]["costs"]["split"] = json!(-1);
+    let mut misspelt = leeds_first();
+    misspelt["rules"][1]["when"] = json!({"expression": "order.chanel == 'web'"});
+    let mut endless = leeds_first();
+    endless["rules"][1]["when"] = json!({"expression": "(".repeat(1_000)});
     let mut many = leeds_first();
     many["rules"] = json!(vec![leeds_first()["rules"][0].clone(); 1_000]);
     for (wrong, pointer) in [
@@ -125,6 +156,8 @@ async fn what_could_not_decide_is_refused_with_its_place() {
         (unknown_group, "/rules/1/filters/groups"),
         (absurd, "/rules/1/costs/split"),
         (negative, "/rules/1/costs/split"),
+        (misspelt, "/rules/1/when/expression"),
+        (endless, "/rules/1/when/expression"),
         (many, "/rules"),
         (json!({"name": "none", "rules": []}), "/rules"),
     ] {

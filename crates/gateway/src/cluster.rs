@@ -24,6 +24,8 @@ pub const CLUSTER: &str = "/v1/cluster";
 const CHANGE_WITHIN: Duration = Duration::from_secs(20);
 /// Placing looks up by itself what it misses, and an order is not read before it is placed.
 const PLACING: [&str; 2] = ["/v1/orders", "/v1/orders/batch"];
+/// What is answered from a node's own view, and looks up by itself what that misses.
+const OWN_VIEW: &str = "/v1/availability";
 
 /// How a partition stands.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -216,14 +218,15 @@ pub async fn lead(
 }
 
 /// Before a request looks at anything, this node hears all that was acknowledged anywhere: any node
-/// may be asked, and none shows a copy that is behind. One that was taken out of the cluster does nothing.
+/// may be asked, and none shows a copy that is behind, but where it says so. One that was taken out of the cluster does nothing.
 pub async fn read_first(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_business = path.starts_with(API) && !path.starts_with(CLUSTER);
     if is_business && let Err(error) = gateway.consign.ensure_in() {
         return Problem::from(error).into_response();
     }
-    let looks = is_business && !(request.method() == Method::POST && PLACING.contains(&path));
+    let places = request.method() == Method::POST && PLACING.contains(&path);
+    let looks = is_business && !places && !path.starts_with(OWN_VIEW);
     if looks && let Err(error) = gateway.consign.read().await {
         return Problem::from(error).into_response();
     }

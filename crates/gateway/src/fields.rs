@@ -104,6 +104,17 @@ impl Faults {
     /// `value` if nothing was found.
     ///
     /// # Errors
+    /// The first fault of what was checked as a query's parameter.
+    ///
+    /// # Errors
+    /// 400 naming the parameter.
+    pub fn finish_query(&self, parameter: &str) -> Result<(), Problem> {
+        match self.found.first() {
+            Some(fault) => Err(Problem::query(parameter, &fault.detail)),
+            None => Ok(()),
+        }
+    }
+
     /// The problem with all faults.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match value {

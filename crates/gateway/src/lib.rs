@@ -17,6 +17,7 @@
 
 mod admin;
 mod answer;
+mod availability;
 mod batch;
 mod blocking;
 mod body_hash;

@@ -24,8 +24,8 @@ use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
-    batch, carriers, events, fulfillment, inventory, locations, operations, products, returns,
-    stock_lists, strategies, tracking,
+    availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
+    returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +41,7 @@ use crate::{
         (name = "tracking", description = "What carriers report"),
         (name = "returns", description = "What comes back"),
         (name = "inventory", description = "Stock: movements and balances"),
+        (name = "availability", description = "What could be had, before anybody orders"),
         (name = "definitions", description = "Products, locations, carriers"),
         (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
@@ -102,6 +103,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(stock_lists::inventory))
         .routes(routes!(stock_lists::movements))
         .routes(routes!(stock_lists::reservations))
+        .routes(routes!(availability::of_sku))
+        .routes(routes!(availability::of_cart))
         .routes(routes!(products::list))
         .routes(routes!(products::read, products::put))
         .routes(routes!(locations::list))
@@ -183,6 +186,8 @@ mod tests {
             ("/v1/returns/{id}/receive", "post"),
             ("/v1/inventory/counts", "post"),
             ("/v1/locations/{id}", "put"),
+            ("/v1/availability", "get"),
+            ("/v1/availability/cart", "post"),
             ("/v1/events", "get"),
             ("/readyz", "get"),
             ("/v1/cluster/leaders", "post"),

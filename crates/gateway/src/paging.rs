@@ -136,11 +136,19 @@ pub fn id<T: FromStr<Err: std::fmt::Display>>(
     parameter: &str,
     text: Option<&str>,
 ) -> Result<Option<T>, Problem> {
-    text.map(|text| {
-        text.parse()
-            .map_err(|error| Problem::query(parameter, error))
-    })
-    .transpose()
+    text.map(|text| required_id(parameter, text)).transpose()
+}
+
+/// An id in a query that must be there.
+///
+/// # Errors
+/// 400 naming the parameter.
+pub fn required_id<T: FromStr<Err: std::fmt::Display>>(
+    parameter: &str,
+    text: &str,
+) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|error| Problem::query(parameter, error))
 }
 
 #[cfg(test)]

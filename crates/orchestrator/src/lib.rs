@@ -4,11 +4,13 @@
 //! In: commands and queries of the gateway. Out: committed entities and typed refusals. This is
 //! the only crate in which orders and actors meet; it holds no HTTP and no storage format.
 
+mod availability;
 mod behaviour;
 mod catalogue;
 mod cluster;
 mod error;
 mod events;
+mod explanation;
 mod external;
 mod forward;
 mod index;
@@ -24,11 +26,13 @@ mod strategies;
 mod tracking;
 mod view;
 
+pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
 pub use consign_sourcing::Strategy;
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
+pub use explanation::DecisionExplanation;
 pub use inventory::{
     InventoryCommand, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
 };
@@ -36,6 +40,6 @@ pub use lists::{FulfillmentFilter, OrderFilter, Page};
 pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
 pub use service::{Consign, Readiness};
-pub use sourcing::{DecisionExplanation, coarse};
+pub use sourcing::coarse;
 pub use strategies::{StrategyChange, StrategyHead, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};

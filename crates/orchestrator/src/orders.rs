@@ -405,7 +405,7 @@ impl Consign {
 
     /// As [`Consign::resolve`]; what is not known is looked up once more when this node has heard
     /// everything that was acknowledged anywhere.
-    async fn resolve_anew(
+    pub(crate) async fn resolve_anew(
         &self,
         list: &str,
         lines: &[ProductLine],

@@ -1,24 +1,20 @@
-//! Sourcing as an effect: gathers what a decision rests on, asks `sourcing`, and explains decisions
-//! afterwards from the inputs that were recorded with them (L9).
+//! Sourcing as an effect: gathers what a decision rests on, and asks `sourcing`.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use compact_str::{CompactString, format_compact};
-use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, Position};
-use consign_domain::ids::{LocationId, OrderId, Sku};
-use consign_domain::money::{AMOUNT_MAX, Minor, UnitPrice};
+use compact_str::CompactString;
+use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, LocationKind, Position};
+use consign_domain::ids::{LocationId, Sku};
+use consign_domain::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
 use consign_domain::order::{
-    Assignment, Destination, Fulfilment, Header, NewLine, Order, OrderEvent, Plan, SplitPolicy,
+    Assignment, Destination, Fulfilment, Header, NewLine, Order, Plan, SplitPolicy,
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    Candidate, Compiled, Explanation, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
-    decide, explain,
+    Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
 };
 
-use crate::error::ServiceError;
-use crate::service::{Consign, Inner, Views};
+use crate::service::{Inner, Views};
 use crate::strategies;
 use crate::view::AvailabilityOfSku;
 
@@ -33,17 +29,19 @@ const PARCEL_GRAMS: u32 = 1_000;
 /// Where locations are, what carriers ask, and how orders are sourced, ready for many decisions.
 #[derive(Debug, Default)]
 pub(crate) struct Atlas {
-    strategy: Compiled,
+    pub(crate) strategy: Compiled,
     /// Its number; 0 for the built-in one.
-    strategy_number: u32,
+    pub(crate) strategy_number: u32,
     locations: Vec<Spot>,
     carriers: Vec<CarrierDefinition>,
 }
 
+/// A location as sourcing sees it.
 #[derive(Debug)]
-struct Spot {
-    id: LocationId,
+pub(crate) struct Spot {
+    pub(crate) id: LocationId,
     ordinal: u32,
+    pub(crate) kind: LocationKind,
     active: bool,
     country: CompactString,
     place: Place,
@@ -54,6 +52,7 @@ impl Atlas {
         let spot = |definition: &consign_domain::catalogue::LocationDefinition| Spot {
             id: definition.id.clone(),
             ordinal: definition.ordinal,
+            kind: definition.kind,
             active: definition.active,
             country: definition.country.clone(),
             place: Place::of(definition.position),
@@ -76,7 +75,7 @@ impl Atlas {
             .map(|spot| spot.ordinal)
     }
 
-    fn by_ordinal(&self, ordinal: u32) -> Option<&Spot> {
+    pub(crate) fn by_ordinal(&self, ordinal: u32) -> Option<&Spot> {
         let at = self
             .locations
             .binary_search_by_key(&ordinal, |spot| spot.ordinal)
@@ -131,12 +130,55 @@ impl Atlas {
 }
 
 /// A line that needs units.
-struct Need<'a> {
-    line: u32,
-    units: u32,
-    parts: &'a [(Sku, u32)],
-    only: Option<&'a LocationId>,
-    unit_price: UnitPrice,
+pub(crate) struct Need<'a> {
+    pub(crate) line: u32,
+    pub(crate) units: u32,
+    pub(crate) parts: &'a [(Sku, u32)],
+    pub(crate) only: Option<&'a LocationId>,
+    pub(crate) unit_price: UnitPrice,
+}
+
+impl<'a> Need<'a> {
+    /// Of those lines that need a location.
+    pub(crate) fn of_all(lines: &'a [NewLine]) -> Vec<Need<'a>> {
+        let need = |(nth, line): (u32, &'a NewLine)| {
+            let Fulfilment::Physical(parts) = &line.fulfilment else {
+                return None;
+            };
+            Some(Need {
+                line: nth,
+                units: line.quantity,
+                parts,
+                only: line.pickup_location.as_ref(),
+                unit_price: line.unit_price,
+            })
+        };
+        (0_u32..).zip(lines).filter_map(need).collect()
+    }
+}
+
+/// What a strategy's rules ask about whoever orders.
+pub(crate) struct Terms<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) order_type: Option<&'a CompactString>,
+    pub(crate) customer_group: Option<&'a CompactString>,
+    pub(crate) destination: &'a Destination,
+    pub(crate) service_level: &'a CompactString,
+    /// Of the unit prices; none when there are none.
+    pub(crate) currency: Option<Currency>,
+}
+
+impl<'a> Terms<'a> {
+    fn of(header: &'a Header) -> Terms<'a> {
+        Terms {
+            channel: header.channel.as_str(),
+            order_type: header.order_type.as_ref(),
+            customer_group: header.customer_group.as_ref(),
+            destination: &header.destination,
+            service_level: &header.service_level,
+            currency: Some(header.currency),
+        }
+    }
 }
 
 impl Views {
@@ -182,6 +224,33 @@ impl Views {
         excluded: &[(u32, LocationId)],
     ) -> Plan {
         let atlas = self.atlas.load();
+        let inputs = self.inputs(&atlas, &Terms::of(header), split, needs, excluded);
+        let sourced = decide(&atlas.strategy, &inputs).plan;
+        self.decisions.increment(1);
+        let assignments = sourced.allotments.iter().filter_map(|allotment| {
+            let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
+            Some(Assignment {
+                line: allotment.line,
+                location,
+                quantity: allotment.units,
+            })
+        });
+        let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
+        Plan {
+            assignments: assignments.collect(),
+            inputs: encoded,
+        }
+    }
+
+    /// All that a decision rests on, as this node knows it now.
+    pub(crate) fn inputs(
+        &self,
+        atlas: &Atlas,
+        terms: &Terms<'_>,
+        split: SplitPolicy,
+        needs: &[Need<'_>],
+        excluded: &[(u32, LocationId)],
+    ) -> Inputs {
         let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
         let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
         for need in needs {
@@ -213,7 +282,7 @@ impl Views {
                 .collect(),
             // The built-in strategy asks nothing about the order: nothing is stored of it.
             facts: (atlas.strategy_number != BUILT_IN)
-                .then(|| Box::new(facts(header, needs, self.hosts().node.now()))),
+                .then(|| Box::new(facts(terms, needs, self.hosts().node.now()))),
         };
         let cells: Vec<AvailabilityOfSku> =
             wanted.keys().map(|sku| self.availability.of(sku)).collect();
@@ -222,7 +291,7 @@ impl Views {
             .iter()
             .map(|(_, ordinal)| *ordinal)
             .collect();
-        let (to, service) = (&header.destination, &header.service_level);
+        let (to, service) = (terms.destination, terms.service_level);
         atlas.ask(&mut inputs, to, service, |ordinal| {
             cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
         });
@@ -239,41 +308,29 @@ impl Views {
             let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
             inputs.available.extend(inputs.candidates.iter().map(units));
         }
-        let sourced = decide(&atlas.strategy, &inputs).plan;
-        self.decisions.increment(1);
-        let assignments = sourced.allotments.iter().filter_map(|allotment| {
-            let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
-            Some(Assignment {
-                line: allotment.line,
-                location,
-                quantity: allotment.units,
-            })
-        });
-        let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
-        Plan {
-            assignments: assignments.collect(),
-            inputs: encoded,
-        }
+        inputs
     }
 }
 
 /// What a strategy of the retailer's own may ask about an order.
-fn facts(header: &Header, needs: &[Need<'_>], now: Timestamp) -> Facts {
-    let line = |need: &Need<'_>| LineFacts {
+fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
+    let value = |need: &Need<'_>| {
+        let currency = terms.currency?;
         // What is too large for money counts as the largest: orders like that are refused elsewhere.
-        value: need
-            .unit_price
-            .times(need.units, header.currency)
-            .unwrap_or(AMOUNT_MAX),
+        let value = need.unit_price.times(need.units, currency);
+        Some(value.unwrap_or(AMOUNT_MAX))
+    };
+    let line = |need: &Need<'_>| LineFacts {
+        value: value(need).unwrap_or_default(),
         ..LineFacts::default()
     };
     Facts {
         now,
-        channel: header.channel.as_str().into(),
-        order_type: header.order_type.clone(),
-        customer_group: header.customer_group.clone(),
-        country: header.destination.country.clone(),
-        service_level: header.service_level.clone(),
+        channel: terms.channel.into(),
+        order_type: terms.order_type.cloned(),
+        customer_group: terms.customer_group.cloned(),
+        country: terms.destination.country.clone(),
+        service_level: terms.service_level.clone(),
         lines: needs.iter().map(line).collect(),
         ..Facts::default()
     }
@@ -283,21 +340,7 @@ impl Inner {
     /// The first decision, made before the order is sent on its way: one write fewer. `None` when
     /// nothing needs a location.
     pub(crate) fn first_plan(&self, header: &Header, lines: &[NewLine]) -> Option<Plan> {
-        let needs: Vec<Need<'_>> = (0_u32..)
-            .zip(lines)
-            .filter_map(|(nth, line)| {
-                let Fulfilment::Physical(parts) = &line.fulfilment else {
-                    return None;
-                };
-                Some(Need {
-                    line: nth,
-                    units: line.quantity,
-                    parts,
-                    only: line.pickup_location.as_ref(),
-                    unit_price: line.unit_price,
-                })
-            })
-            .collect();
+        let needs = Need::of_all(lines);
         // Absurd orders are refused by the order itself; here they only must do no harm.
         let sane = lines.len() <= consign_domain::order::ORDER_LINES_MAX
             && lines
@@ -305,148 +348,6 @@ impl Inner {
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
         (sane && !needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
     }
-}
-
-/// Why a decision came out as it did.
-#[derive(Clone, Debug)]
-pub struct DecisionExplanation {
-    /// Counts the order's decisions, from 1.
-    pub round: u32,
-    /// When it was recorded.
-    pub decided_at: Timestamp,
-    /// Which version of the strategy decided; 0 for the built-in one.
-    pub strategy: u32,
-    /// Whether what was recomputed asks the very locations for the very units that were asked then (L9).
-    pub repeats: bool,
-    /// What was recomputed from its inputs.
-    pub explanation: Explanation,
-    /// Which location each ordinal in it stands for.
-    pub locations: Vec<(u32, LocationId)>,
-    /// The same for people.
-    pub text: String,
-}
-
-impl Consign {
-    /// Why each of an order's decisions came out as it did.
-    ///
-    /// # Errors
-    /// `NotFound`, or when history cannot be read.
-    pub fn explanation(&self, id: &OrderId) -> Result<Vec<DecisionExplanation>, ServiceError> {
-        const EVENTS_MAX: usize = 10_000;
-        let atlas = self.inner.views.atlas.load();
-        let catalogue = self.inner.catalogue.load();
-        let mut compiled: BTreeMap<u32, Compiled> = BTreeMap::new();
-        let mut decisions = Vec::new();
-        for item in self.history(id, 0, EVENTS_MAX)? {
-            let OrderEvent::Sourced {
-                round,
-                inputs,
-                assignments,
-                ..
-            } = item.event
-            else {
-                continue;
-            };
-            let inputs: Inputs = consign_runtime::decode(&inputs).map_err(ServiceError::storage)?;
-            // By the very version that decided, whichever is active now.
-            let strategy = match compiled.entry(inputs.strategy) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    new.insert(strategies::compiled(&catalogue, inputs.strategy)?)
-                }
-            };
-            let explanation = explain(strategy, &inputs);
-            let name = |ordinal: u32| atlas.by_ordinal(ordinal).map(|spot| spot.id.clone());
-            let locations: Vec<(u32, LocationId)> = explanation
-                .candidates
-                .iter()
-                .filter_map(|candidate| Some((candidate.ordinal, name(candidate.ordinal)?)))
-                .collect();
-            let text = readable((round, inputs.strategy), &explanation, &locations);
-            let decided_at = item.stamp.recorded_at;
-            decisions.push(DecisionExplanation {
-                round,
-                decided_at,
-                strategy: inputs.strategy,
-                repeats: is_the_plan(&assignments, &explanation, &locations),
-                explanation,
-                locations,
-                text,
-            });
-        }
-        Ok(decisions)
-    }
-}
-
-/// Whether an order's assignments are those of the plan.
-fn is_the_plan(
-    assignments: &[Assignment],
-    explanation: &Explanation,
-    locations: &[(u32, LocationId)],
-) -> bool {
-    let allotments = &explanation.plan.allotments;
-    let location = |ordinal: u32| {
-        let known = locations.iter().find(|(of, _)| *of == ordinal);
-        known.map(|(_, id)| id)
-    };
-    assignments.len() == allotments.len()
-        && assignments.iter().zip(allotments).all(|(then, now)| {
-            (then.line, then.quantity, Some(&then.location))
-                == (now.line, now.units, location(now.ordinal))
-        })
-}
-
-/// A decision in sentences.
-fn readable(
-    (round, strategy): (u32, u32),
-    explanation: &Explanation,
-    locations: &[(u32, LocationId)],
-) -> String {
-    let name = |ordinal: u32| {
-        let known = locations.iter().find(|(of, _)| *of == ordinal);
-        known.map_or_else(
-            || format_compact!("location #{ordinal}"),
-            |(_, id)| id.as_str().into(),
-        )
-    };
-    let of = match strategy {
-        BUILT_IN => "the built-in strategy".to_owned(),
-        number => format!("version {number} of the strategy"),
-    };
-    let rule = &explanation.rule;
-    let mut text = format!("Decision {round}, by the rule \"{rule}\" of {of}.\n");
-    for candidate in &explanation.candidates {
-        text.push_str(&format!("- {}", name(candidate.ordinal)));
-        if let Some(km) = candidate.km {
-            text.push_str(&format!(", {km} km"));
-        }
-        text.push_str(&format!(": {}\n", candidate.fate));
-    }
-    for allotment in &explanation.plan.allotments {
-        let from = name(allotment.ordinal);
-        text.push_str(&format!(
-            "Line {}: {} units from {from}.\n",
-            allotment.line + 1,
-            allotment.units
-        ));
-    }
-    for (line, units) in &explanation.plan.short {
-        text.push_str(&format!("Line {}: nobody has {units} units.\n", line + 1));
-    }
-    match explanation.gap {
-        Some(0) => text.push_str("By this rule no plan is better.\n"),
-        Some(_) => text.push_str("By this rule a better plan may have been missed.\n"),
-        None => {}
-    }
-    if let Some(other) = &explanation.runner_up {
-        let names: Vec<CompactString> = other
-            .locations
-            .iter()
-            .map(|ordinal| name(*ordinal))
-            .collect();
-        text.push_str(&format!("Second best: {}.\n", names.join(", ")));
-    }
-    text
 }
 
 /// Positions are stored in orders to a hundredth of a degree, about a kilometre: enough to find the

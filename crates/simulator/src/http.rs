@@ -192,12 +192,18 @@ impl Client {
     pub(crate) fn write_head(
         &self,
         into: &mut Vec<u8>,
+        method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body_bytes: usize,
     ) {
         let mut push = |parts: &[&[u8]]| parts.iter().for_each(|part| into.extend_from_slice(part));
-        push(&[b"POST ", path.as_bytes(), b" HTTP/1.1\r\nhost: "]);
+        push(&[
+            method.as_bytes(),
+            b" ",
+            path.as_bytes(),
+            b" HTTP/1.1\r\nhost: ",
+        ]);
         push(&[self.authority.as_bytes(), b"\r\n"]);
         if let Some(authorization) = &self.authorization {
             push(&[b"authorization: ", authorization.as_bytes(), b"\r\n"]);

@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod drive;
+mod pages;
 mod response;
 mod seed;
 mod tally;
@@ -13,9 +14,12 @@ mod workload;
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::http::{Client, ClientError};
+use pages::Pages;
+pub use pages::PagesReport;
 use tally::Tally;
 use workload::Workload;
 
@@ -66,6 +70,8 @@ pub struct SimulateOptions {
     pub shop: Option<String>,
     /// Drives each order on to delivered.
     pub complete: bool,
+    /// Product pages per second that ask what could be had, while orders flow.
+    pub pages_per_s: Option<f64>,
 }
 
 impl SimulateOptions {
@@ -88,6 +94,7 @@ impl SimulateOptions {
             seed: 1,
             shop: None,
             complete: false,
+            pages_per_s: None,
         }
     }
 }
@@ -134,6 +141,8 @@ pub struct SimulateReport {
     pub latency_ms: Latency,
     /// The longest time in which no order was answered with an outcome, ms, to 10 ms.
     pub longest_gap_ms: u64,
+    /// What product pages heard meanwhile, if they were asked for.
+    pub pages: Option<PagesReport>,
     /// Units promised beyond what there was, recounted from answers and inventory.
     pub oversold_units: u64,
     /// CPU time of the server, with that of the nodes beside it, per order with an outcome; `None`
@@ -162,16 +171,22 @@ pub async fn simulate(
     nodes.settle().await?;
     let cpu_before = nodes.cpu_seconds().await?;
     let started = std::time::Instant::now();
+    let pages = options
+        .pages_per_s
+        .map(|rate| Pages::begin(&client, &workload, rate));
     let tally = drive::drive(&client, &workload, options, &mut progress).await?;
     let elapsed = started.elapsed();
+    let pages = match pages {
+        Some(pages) => Some(pages.end().await),
+        None => None,
+    };
     let cpu_after = nodes.cpu_seconds().await?;
     let oversold_units = seed::oversold(&client, &workload, &tally).await?;
-    Ok(report(
-        &tally,
-        elapsed,
-        cpu_before.zip(cpu_after),
-        oversold_units,
-    ))
+    let cpu = cpu_before.zip(cpu_after);
+    Ok(SimulateReport {
+        pages,
+        ..report(&tally, elapsed, cpu, oversold_units)
+    })
 }
 
 /// The nodes that work on a run's orders.
@@ -224,7 +239,6 @@ fn report(
     oversold_units: u64,
 ) -> SimulateReport {
     let answered = tally.allocated + tally.backordered + tally.accepted;
-    let at = |quantile: f64| tally.latency.value_at_quantile(quantile) as f64 / 1_000.0;
     let per_order = |(before, after): (f64, f64)| (after - before) * 1e6 / answered.max(1) as f64;
     SimulateReport {
         orders_sent: tally.sent,
@@ -237,15 +251,22 @@ fn report(
         units_reserved: tally.reserved.values().sum(),
         duration_s: elapsed.as_secs_f64(),
         orders_per_s: answered as f64 / elapsed.as_secs_f64().max(1e-9),
-        latency_ms: Latency {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: tally.latency.max() as f64 / 1_000.0,
-        },
+        latency_ms: quantiles(&tally.latency),
         longest_gap_ms: tally.longest_gap_ms(),
+        pages: None,
         oversold_units,
         server_cpu_us_per_order: cpu.map(per_order),
+    }
+}
+
+/// Of latencies in microseconds.
+fn quantiles(latency: &Histogram<u64>) -> Latency {
+    let at = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1_000.0;
+    Latency {
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: latency.max() as f64 / 1_000.0,
     }
 }

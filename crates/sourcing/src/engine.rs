@@ -14,7 +14,7 @@ use crate::filter::{Reason, handles, held_back, is_for, refusal};
 use crate::inputs::{InputLine, Inputs};
 use crate::optimiser::{Optimum, Policy, Problem, Site, Solution, optimise};
 use crate::plan::{Allotment, Sourced};
-use crate::strategy::{AfterAction, Compiled, CompiledRule, Known};
+use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order};
 
 /// Facts of a decision that has none.
 static NONE: LazyLock<Facts> = LazyLock::new(Facts::default);
@@ -37,11 +37,9 @@ pub struct Decided {
 #[must_use]
 pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
     let facts = facts(inputs);
+    let order = Order::of(facts);
     let mut best: Option<Decided> = None;
-    for (nth, rule) in strategy.rules.iter().enumerate() {
-        if !is_for(&rule.rule.when, facts, inputs.lines.len()) {
-            continue;
-        }
+    for (nth, rule) in rules_for(strategy, &order, inputs) {
         let trial = Trial {
             strategy,
             rule,
@@ -68,6 +66,17 @@ pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
         plan: Sourced::nothing(inputs),
         ..Decided::default()
     })
+}
+
+/// The rules that are for an order, in their order. One whose condition fails on it is not.
+pub(crate) fn rules_for<'s>(
+    strategy: &'s Compiled,
+    order: &Order<'_>,
+    inputs: &Inputs,
+) -> impl Iterator<Item = (usize, &'s CompiledRule)> {
+    let lines = inputs.lines.len();
+    let rules = strategy.rules.iter().enumerate();
+    rules.filter(move |(_, rule)| is_for(rule, order, lines) == Ok(true))
 }
 
 pub(crate) fn facts(inputs: &Inputs) -> &Facts {

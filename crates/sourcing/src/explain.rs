@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::cost::SiteCost;
 use crate::engine::{Judged, Trial, decide, facts};
-use crate::filter::Reason;
+use crate::filter::{Reason, is_for};
 use crate::first_rule::search;
 use crate::inputs::Inputs;
 use crate::plan::Sourced;
-use crate::strategy::Compiled;
+use crate::strategy::{Compiled, Order};
 
 /// Names rule version 1.
 const FIRST_RULE: &str = "fewest locations, then nearest, then lowest rate; version 1";
@@ -69,11 +69,23 @@ pub struct CandidateReport {
     pub fate: Fate,
 }
 
+/// A rule that could not say whether it is for an order, and so was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedCondition {
+    /// The rule's name.
+    pub rule: CompactString,
+    /// Why.
+    pub reason: CompactString,
+}
+
 /// Why a decision came out as it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The rule's name.
     pub rule: CompactString,
+    /// Rules before it whose conditions failed on this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedCondition>,
     /// Every candidate, by rising ordinal.
     pub candidates: Vec<CandidateReport>,
     /// The plan.
@@ -110,8 +122,21 @@ pub fn explain(strategy: &Compiled, inputs: &Inputs) -> Explanation {
     let name = trial.as_ref().map_or("no rule is for this order", |trial| {
         trial.rule.rule.name.as_str()
     });
+    let order = Order::of(facts(inputs));
+    let before = strategy
+        .rules
+        .iter()
+        .take(decided.rule.unwrap_or(usize::MAX));
+    let failed = before.filter_map(|rule| {
+        let reason = is_for(rule, &order, inputs.lines.len()).err()?;
+        Some(FailedCondition {
+            rule: rule.rule.name.clone(),
+            reason,
+        })
+    });
     Explanation {
         rule: name.into(),
+        failed: failed.collect(),
         candidates: all(inputs, asked),
         runner_up: trial.and_then(|trial| trial.runner_up(&decided.plan)),
         cost: Some(decided.cost),
@@ -129,6 +154,7 @@ fn first(inputs: &Inputs) -> Explanation {
     });
     Explanation {
         rule: CompactString::const_new(FIRST_RULE),
+        failed: Vec::new(),
         candidates: all(inputs, asked),
         plan: found.best,
         runner_up: found.runner_up,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::calendar::within;
 use crate::facts::{Facts, figure};
 use crate::inputs::Inputs;
-use crate::strategy::{CompiledRule, Condition, Known, listed};
+use crate::strategy::{CompiledRule, Known, Order, listed};
 
 /// Why a candidate may not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,16 +67,28 @@ fn optional(list: &[CompactString], value: Option<&CompactString>) -> bool {
     }
 }
 
-/// Whether a rule is for this order.
-pub(crate) fn is_for(when: &Condition, facts: &Facts, lines: usize) -> bool {
-    listed(&when.channels, &facts.channel)
+/// Whether a rule is for an order of so many lines.
+///
+/// # Errors
+/// Why its expression fails on this one.
+pub(crate) fn is_for(
+    rule: &CompiledRule,
+    order: &Order<'_>,
+    lines: usize,
+) -> Result<bool, CompactString> {
+    let (when, facts) = (&rule.rule.when, order.facts);
+    let is_listed = listed(&when.channels, &facts.channel)
         && optional(&when.order_types, facts.order_type.as_ref())
         && optional(&when.customer_groups, facts.customer_group.as_ref())
         && listed(&when.countries, &facts.country)
         && listed(&when.service_levels, &facts.service_level)
         && when.value_min.is_none_or(|least| facts.value() >= least)
         && when.value_max.is_none_or(|most| facts.value() <= most)
-        && when.lines_max.is_none_or(|most| lines <= most as usize)
+        && when.lines_max.is_none_or(|most| lines <= most as usize);
+    match &rule.expression {
+        Some(expression) if is_listed => expression.holds(order),
+        _ => Ok(is_listed),
+    }
 }
 
 /// Why the `nth` candidate may not serve under a rule; `None` when it may.

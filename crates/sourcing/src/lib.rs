@@ -17,6 +17,7 @@ mod facts;
 mod filter;
 mod first_rule;
 mod inputs;
+mod offers;
 mod optimiser;
 mod plan;
 mod stored;
@@ -26,10 +27,11 @@ pub use calendar::{Calendar, Day, Time, Weekday, ZoneTable};
 pub use cost::SiteCost;
 pub use distance::{Place, distance_km};
 pub use engine::{Decided, decide};
-pub use explain::{CandidateReport, Explanation, Fate, explain};
+pub use explain::{CandidateReport, Explanation, FailedCondition, Fate, explain};
 pub use facts::{Facts, LineFacts};
 pub use filter::Reason;
 pub use inputs::{Candidate, InputLine, Inputs};
+pub use offers::{Offer, offers};
 pub use plan::{Allotment, Sourced};
 pub use strategy::{
     AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,

@@ -2,7 +2,7 @@
 
 mod instance;
 
-use consign_sourcing::{Fate, explain};
+use consign_sourcing::{Fate, explain, offers};
 use instance::{Instance, Random};
 use proptest::prelude::*;
 
@@ -56,6 +56,19 @@ proptest! {
         }
         prop_assert_eq!(decided.cost, cost(&instance, &units));
         prop_assert!(decided.bound <= decided.cost);
+    }
+
+    #[test]
+    fn what_is_offered_of_a_line_is_what_each_location_could_give(seed: u64) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        for line in 0..instance.lines() {
+            let offered = offers(&instance.compiled(), &instance.inputs, line);
+            let offered: Vec<(usize, u32)> =
+                offered.iter().map(|offer| (offer.ordinal as usize, offer.units)).collect();
+            let could = (0..instance.sites()).map(|site| (site, instance.could(line, site)));
+            let could: Vec<(usize, u32)> = could.filter(|(_, units)| *units > 0).collect();
+            prop_assert_eq!(offered, could);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `consign simulate`: peak-sale load from a process of its own.
 
 use clap::ValueEnum;
-use consign_simulator::simulate::{self, SimulateOptions, SimulateReport, Transport};
+use consign_simulator::simulate::{self, Latency, SimulateOptions, SimulateReport, Transport};
 
 use crate::cli::node_options;
 use crate::exit::Failure;
@@ -19,7 +19,7 @@ Examples:
   consign simulate --target http://127.0.0.1:8080 --orders 100000 --concurrency 64
   consign simulate --target http://127.0.0.1:8080 --hot-sku --stock 1000 --orders 10000 --concurrency 64 --json
   consign simulate --target http://127.0.0.1:8080 --transport batch --concurrency 512
-  consign simulate --target http://127.0.0.1:8080 --rate 2000 --orders 120000")]
+  consign simulate --target http://127.0.0.1:8080 --rate 2000 --orders 120000 --pages 5000")]
 pub(crate) struct Simulate {
     /// The node: http://host:port.
     #[arg(long, value_name = "URL")]
@@ -67,6 +67,9 @@ pub(crate) struct Simulate {
     /// Pick, pack, ship and deliver each order too.
     #[arg(long, conflicts_with = "rate")]
     complete: bool,
+    /// Product pages per second that ask what could be had, while orders flow.
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pages: Option<f64>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -145,6 +148,7 @@ impl Simulate {
             seed: self.seed,
             shop: self.shop.clone(),
             complete: self.complete,
+            pages_per_s: self.pages,
             ..SimulateOptions::new(&self.target)
         }
     }
@@ -180,7 +184,6 @@ fn print_report(report: &SimulateReport) {
         .map_or("not shown by the server".to_owned(), |us| {
             format!("{us:.0} µs per order")
         });
-    let latency = &report.latency_ms;
     println!("orders sent      {:>12}", report.orders_sent);
     println!("  allocated      {:>12}", report.orders_allocated);
     println!("  backordered    {:>12}", report.orders_backordered);
@@ -194,14 +197,32 @@ fn print_report(report: &SimulateReport) {
         report.duration_s, report.orders_per_s
     );
     println!("longest gap ms   {:>12}", report.longest_gap_ms);
-    println!(
-        "latency ms       p50 {:.2}, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.1}",
-        latency.p50, latency.p90, latency.p99, latency.p999, latency.max
-    );
+    println!("latency ms       {}", shown(&report.latency_ms));
     println!("server CPU       {cpu}");
+    if let Some(pages) = &report.pages {
+        println!(
+            "product pages    {:>12}, {:.0}/s, {} errors",
+            pages.answered, pages.per_s, pages.errors
+        );
+        println!("latency ms       {}", shown(&pages.latency_ms));
+        if let Some(sample) = &pages.error_sample {
+            println!("an error: {sample}");
+        }
+    }
     for sample in &report.error_samples {
         println!("an error: {sample}");
     }
+}
+
+fn shown(latency: &Latency) -> String {
+    let Latency {
+        p50,
+        p90,
+        p99,
+        p999,
+        max,
+    } = latency;
+    format!("p50 {p50:.2}, p90 {p90:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.1}")
 }
 
 #[cfg(test)]

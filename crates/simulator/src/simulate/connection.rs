@@ -66,8 +66,24 @@ impl<'c> Connection<'c> {
     ) -> Result<Heard<'_>, ClientError> {
         self.request.clear();
         self.client
-            .write_head(&mut self.request, path, headers, body.len());
+            .write_head(&mut self.request, "POST", path, headers, body.len());
         self.request.extend_from_slice(body);
+        self.asked().await
+    }
+
+    /// Gets what lies at a path, whatever the answer's status.
+    ///
+    /// # Errors
+    /// When the connection fails, also after it was opened again.
+    pub(super) async fn get(&mut self, path: &str) -> Result<Heard<'_>, ClientError> {
+        self.request.clear();
+        self.client
+            .write_head(&mut self.request, "GET", path, &[], 0);
+        self.asked().await
+    }
+
+    /// Sends the request, and once more on a new connection when the one before has broken.
+    async fn asked(&mut self) -> Result<Heard<'_>, ClientError> {
         let was_open = self.stream.is_some();
         let mut went = self.exchange().await;
         if went.is_err() && was_open {

@@ -18,6 +18,11 @@ const LATENCY_MAX_US: u64 = 60_000_000;
 /// What gaps between answers are measured in.
 const GAP_RESOLUTION_MS: u128 = 10;
 
+/// Keeps latencies in microseconds.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds in order")
+}
+
 /// What the answers were.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -52,7 +57,7 @@ impl Tally {
             completed: 0,
             errors: 0,
             samples: Vec::new(),
-            latency: Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds in order"),
+            latency: latencies(),
             reserved: HashMap::default(),
         }
     }

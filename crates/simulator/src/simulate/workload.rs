@@ -79,11 +79,8 @@ impl Workload {
     /// Writes the `nth` order of this run, all of its JSON but the opening brace; it is the same for
     /// the same seed.
     pub(super) fn write_order(&self, nth: u64, into: &mut String) {
-        let mut random =
-            SmallRng::seed_from_u64(self.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let along = random.random::<f64>();
-        let latitude = FROM.0 + along * (TO.0 - FROM.0);
-        let longitude = FROM.1 + along * (TO.1 - FROM.1);
+        let mut random = self.random(nth);
+        let (latitude, longitude) = place(&mut random);
         let customer = random.random_range(0..1_000_000_u32);
         into.push_str(r#""channel":"web","currency":"EUR","customer":{"id":"c"#);
         push_number(into, u64::from(customer));
@@ -118,6 +115,33 @@ impl Workload {
         }
         into.push_str("]}");
     }
+
+    /// Writes the path of the `nth` product page's question; SKUs are drawn as for orders.
+    pub(super) fn write_page(&self, nth: u64, into: &mut String) {
+        let mut random = self.random(nth);
+        let (latitude, longitude) = place(&mut random);
+        let sku = self.zipf.draw(random.random::<f64>());
+        into.push_str("/v1/availability?sku=S");
+        push_number(into, u64::from(sku));
+        into.push('-');
+        into.push_str(&self.shop);
+        into.push_str("&destination=GB,");
+        push_degrees(into, latitude);
+        into.push(',');
+        push_degrees(into, longitude);
+    }
+
+    /// What the `nth` customer draws from.
+    fn random(&self, nth: u64) -> SmallRng {
+        SmallRng::seed_from_u64(self.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// Where a customer lives: latitude and longitude.
+fn place(random: &mut SmallRng) -> (f64, f64) {
+    let along = random.random::<f64>();
+    let between = |from: f64, to: f64| from + along * (to - from);
+    (between(FROM.0, TO.0), between(FROM.1, TO.1))
 }
 
 /// Writes a number; the general way of formatting costs several times as much.

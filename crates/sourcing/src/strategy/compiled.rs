@@ -3,6 +3,7 @@
 use compact_str::{CompactString, format_compact};
 use consign_domain::money::Minor;
 
+use super::expression::{Expression, STEPS_MAX};
 use super::{Filters, Profile, Rule, Strategy};
 use crate::calendar::ZoneTable;
 
@@ -12,6 +13,8 @@ const RULES_MAX: usize = 64;
 const ENTRIES_MAX: usize = 4_096;
 /// Bytes of one name at most.
 const NAME_BYTES_MAX: usize = 64;
+/// Steps of all conditions together at most, on an order of as many lines as there may be.
+const ALL_STEPS_MAX: u64 = 4 * STEPS_MAX;
 /// A cost of one unit or line at most, in minor units.
 const SMALL_COST_MAX: Minor = 1_000_000_000;
 /// A cost of one shipment at most, in minor units; also what a rate counts at most.
@@ -50,6 +53,8 @@ pub(crate) struct Known {
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledRule {
     pub(crate) rule: Rule,
+    /// Its condition in CEL.
+    pub(crate) expression: Option<Expression>,
     /// Rising; `None` when any location may serve.
     pub(crate) members: Option<Vec<u32>>,
     /// Whether it filters nothing, and nothing is known of any location.
@@ -132,6 +137,14 @@ impl Strategy {
         let rules: Result<Vec<CompiledRule>, StrategyError> =
             self.rules.iter().enumerate().map(rule).collect();
         let rules = rules?;
+        let steps = rules.iter().filter_map(|rule| rule.expression.as_ref());
+        let steps: u64 = steps.map(Expression::steps).sum();
+        if steps > ALL_STEPS_MAX {
+            let reason = format_compact!(
+                "conditions may take {steps} steps together, but at most {ALL_STEPS_MAX} are allowed"
+            );
+            return Err(wrong("rules", &reason));
+        }
         Ok(Compiled {
             held_back_max: held_back_max(&rules, &locations),
             rules,
@@ -166,6 +179,8 @@ impl Strategy {
                 "is greater than value_max, so no order is meant",
             ));
         }
+        let expression = when.expression.as_deref().map(Expression::of).transpose();
+        let expression = expression.map_err(|reason| wrong(&place("when.expression"), &reason))?;
         if rule.split.shipments_max == Some(0) {
             return Err(wrong(&place("split.shipments_max"), "must be at least 1"));
         }
@@ -187,6 +202,7 @@ impl Strategy {
         Ok(CompiledRule {
             plain: rule.filters == Filters::default() && self.locations.is_empty(),
             rule: rule.clone(),
+            expression,
             members,
         })
     }

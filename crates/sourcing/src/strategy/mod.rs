@@ -6,6 +6,7 @@
 //! ([`Strategy::compiled`]), which says where something is wrong and why.
 
 mod compiled;
+mod expression;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use crate::calendar::{Calendar, Day};
 
 pub(crate) use compiled::{COST_MAX, CompiledRule, Known, listed};
 pub use compiled::{Compiled, KnownLocation, StrategyError};
+pub(crate) use expression::Order;
 
 /// How orders are sourced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,9 @@ pub struct Condition {
     pub value_max: Option<Minor>,
     /// The order has at most so many lines.
     pub lines_max: Option<u32>,
+    /// What else must hold, in CEL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<CompactString>,
 }
 
 /// Which locations may serve.
