@@ -35,6 +35,9 @@ const PRUNED_BLOCKS_MAX: usize = 2_000;
 /// How often the bounds are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Looks from one sweep of the keys in use to the next: it walks over all of a minute.
+const SWEEP_LOOKS: u32 = 10;
+
 /// Looks without a commit after which a checkpoint is written although no bound is reached,
 const QUIET_LOOKS: u32 = 5;
 /// if the journal's tail has at least so many bytes.
@@ -97,6 +100,7 @@ pub(crate) async fn watch_in_place(node: Weak<NodeInner>) {
 struct Watch {
     seen: Vec<u64>,
     quiet_looks: u32,
+    looks: u32,
 }
 
 impl Watch {
@@ -144,7 +148,10 @@ impl Watch {
         if let Err(error) = node.pack() {
             tracing::error!(%error, "states cannot be packed");
         }
-        node.commands.sweep();
+        self.looks = (self.looks + 1) % SWEEP_LOOKS;
+        if self.looks == 0 {
+            node.commands.sweep();
+        }
         true
     }
 }
