@@ -121,7 +121,7 @@ fn sourcing_plenty(bencher: Bencher, locations: u32) {
 
 /// Four lines at fifty locations, by a strategy with filters and three scores; half of the
 /// locations have all of it.
-fn by_strategy() -> (Compiled, Inputs) {
+fn by_strategy(when: &serde_json::Value) -> (Compiled, Inputs) {
     let mut inputs = inputs(50);
     for (nth, units) in inputs.available.iter_mut().enumerate() {
         *units = if nth % 2 == 0 { 9 } else { *units };
@@ -153,7 +153,7 @@ fn by_strategy() -> (Compiled, Inputs) {
         .map(|n| (location_id(n).to_string(), profile(n)))
         .collect();
     let strategy = serde_json::json!({"name": "bench", "locations": profiles, "rules": [{
-        "name": "filters and three scores",
+        "name": "filters and three scores", "when": when,
         "filters": {"km_max": 700, "cut_off_within_minutes": 2_880},
         "costs": {"split": 400, "per_100_km": 60, "per_full_load": 80, "per_priority": 25},
     }]});
@@ -170,7 +170,17 @@ fn by_strategy() -> (Compiled, Inputs) {
 /// A plan by a strategy with filters and three scores.
 #[divan::bench(sample_count = 1_000)]
 fn sourcing_by_strategy(bencher: Bencher) {
-    let (strategy, inputs) = by_strategy();
+    let (strategy, inputs) = by_strategy(&serde_json::json!({}));
+    assert_eq!(decide(&strategy, &inputs).plan.locations.len(), 1);
+    bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
+}
+
+/// The same where an expression says which orders the rule is for.
+#[divan::bench(sample_count = 1_000)]
+fn sourcing_by_condition(bencher: Bencher) {
+    let expression =
+        "order.channel in ['web', 'mobile'] && !order.lines.exists(line, line.value > 5000)";
+    let (strategy, inputs) = by_strategy(&serde_json::json!({"expression": expression}));
     assert_eq!(decide(&strategy, &inputs).plan.locations.len(), 1);
     bencher.bench_local(|| decide(black_box(&strategy), black_box(&inputs)));
 }
@@ -178,7 +188,7 @@ fn sourcing_by_strategy(bencher: Bencher) {
 /// The same where no location has all of it.
 #[divan::bench(sample_count = 1_000)]
 fn sourcing_by_strategy_split(bencher: Bencher) {
-    let (strategy, mut inputs) = by_strategy();
+    let (strategy, mut inputs) = by_strategy(&serde_json::json!({}));
     for (nth, units) in inputs.available.iter_mut().enumerate() {
         *units = if nth / 50 == nth % 4 { 0 } else { *units };
     }

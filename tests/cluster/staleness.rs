@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use consign_tests::{Node, Shop, eventually};
+use consign_tests::{Node, Shop, eventually, order};
 
 use crate::{Cluster, until_ready};
 
@@ -25,12 +25,25 @@ async fn until_staleness(node: &Node, what: &str, is_so: impl Fn(f64) -> bool) {
     .await;
 }
 
-/// The location that feeds the view is led elsewhere, and cannot be reached any more; then it can.
+/// What a node says there is, from its own view.
+async fn there_is(node: &Node) -> u64 {
+    let path = "/v1/availability?sku=A&destination=GB";
+    let asked = node.get(path).expect(200).await.json();
+    asked["quantity"].as_u64().expect("a quantity")
+}
+
+/// The location that feeds the view is led elsewhere, and cannot be reached any more; then it can. Product
+/// pages are answered all along, from the view as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_alarm_of_a_stale_view_rises_when_its_source_is_gone_and_falls_when_it_is_back() {
     let mut cluster = Cluster::start().await;
     cluster.nodes[0].define(&["A"], &["LONDON"]).await;
-    cluster.nodes[0].receive("LONDON", "A", 5).await;
+    cluster.nodes[0].receive("LONDON", "A", 7).await;
+    cluster.nodes[1].place(&order(&[("A", 2, "2.55")])).await;
+    for node in &cluster.nodes {
+        let seen = || async { (there_is(node).await == 5).then_some(()) };
+        eventually("every node sees what an order left", seen).await;
+    }
     until_staleness(&cluster.nodes[2], "it is fresh", |found| found < ALARM).await;
     cluster.nodes[0].kill().await;
     cluster.nodes[1].kill().await;
@@ -40,6 +53,11 @@ async fn the_alarm_of_a_stale_view_rises_when_its_source_is_gone_and_falls_when_
         found > 3.0 * ALARM
     })
     .await;
+    assert_eq!(there_is(&cluster.nodes[2]).await, 5, "without a quorum");
+    cluster.nodes[2]
+        .get("/v1/inventory/A")
+        .refused(503, "cluster_unreachable")
+        .await;
     cluster.nodes[0].restart().await;
     cluster.nodes[1].restart().await;
     until_staleness(&cluster.nodes[2], "the alarm ends", |found| found < ALARM).await;

@@ -72,11 +72,17 @@ async fn same_everywhere(nodes: u64, records: &Records) -> Result<Orders, String
             acknowledged_orders(&orders, records)?;
             seen.push(orders);
         }
-        if seen.windows(2).all(|two| two[0] == two[1]) {
+        let same = seen.windows(2).all(|two| two[0] == two[1]);
+        let mut orders = seen.iter().flat_map(BTreeMap::values);
+        let under_way = orders.find(|order| order["status"] == "sourcing");
+        if same && under_way.is_none() {
             return seen.pop().ok_or_else(|| "there is no node".to_owned());
         }
         if began.elapsed() > HEALS_WITHIN {
-            return Err(format!("nodes show other orders than each other: {seen:?}"));
+            return Err(match under_way {
+                Some(order) => format!("nobody sources {order}"),
+                None => format!("nodes show other orders than each other: {seen:?}"),
+            });
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -156,25 +162,32 @@ async fn stock(client: &Client, records: &Records) -> Result<(), String> {
 
 /// L2 and L7: every step of an order is in its history, once, and its status went forward only.
 async fn history_is_whole(client: &Client, id: &str) -> Result<(), String> {
-    let events = client
-        .all(&format!("/v1/orders/{id}/events"), "events")
-        .await;
+    let read = || async {
+        let order = client.get(format!("/v1/orders/{id}"));
+        order.expect(200).await.json()
+    };
+    // What waits for stock is sourced again when its time comes, also between two looks at it.
+    let mut before = read().await;
+    let (events, order) = loop {
+        let events = format!("/v1/orders/{id}/events");
+        let events = client.all(&events, "events").await;
+        let after = read().await;
+        if before["version"] == after["version"] {
+            break (events, after);
+        }
+        before = after;
+    };
     let versions: BTreeSet<u64> = events
         .iter()
         .filter_map(|e| e["version"].as_u64())
         .collect();
-    let order = client
-        .get(format!("/v1/orders/{id}"))
-        .expect(200)
-        .await
-        .json();
     let last = order["version"].as_u64().unwrap_or_default();
     let whole = versions.iter().copied().eq(1..=last) && versions.len() == events.len();
     if whole {
         Ok(())
     } else {
         Err(format!(
-            "L7: the history of {id} (version {last}) has the versions {versions:?}"
+            "L7: the history of {id} has the versions {versions:?}: {events:?}, and it is {order}"
         ))
     }
 }

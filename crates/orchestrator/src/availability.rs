@@ -17,7 +17,7 @@ use crate::service::{Consign, Views};
 use crate::sourcing::{Need, Terms};
 
 /// Units of one location that are told of at most.
-pub const OFFER_UNITS_MAX: u32 = 1_000_000;
+const OFFER_UNITS_MAX: u32 = 1_000_000;
 
 /// Who asks, as far as a strategy's rules look at it.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub struct LocationOffer {
     pub kind: LocationKind,
     /// Kilometres to the destination, if that is known.
     pub km: Option<u32>,
-    /// Units, at least 1, at most [`OFFER_UNITS_MAX`].
+    /// Units, at least 1 and at most 1,000,000.
     pub units: u32,
 }
 

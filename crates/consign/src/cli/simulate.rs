@@ -67,7 +67,7 @@ pub(crate) struct Simulate {
     /// Pick, pack, ship and deliver each order too.
     #[arg(long, conflicts_with = "rate")]
     complete: bool,
-    /// Product pages per second that ask what could be had, while orders flow.
+    /// Product pages per second that ask what could be had, while orders flow; their CPU counts as orders'.
     #[arg(long, value_name = "R", value_parser = positive)]
     pages: Option<f64>,
     /// Print the report as JSON.
