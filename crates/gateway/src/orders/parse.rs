@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 
 use compact_str::{CompactString, ToCompactString};
-use consign_domain::catalogue::Position;
 use consign_domain::ids::{LineId, OrderId};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor};
 use consign_domain::order::{
     Address, Destination, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, PersonalData, Tax,
 };
 use consign_domain::time::Timestamp;
-use consign_orchestrator::{NewOrder, ProductLine};
+use consign_orchestrator::{NewOrder, ProductLine, coarse};
 
 use super::dto::{AddressDto, Amounts, LineDto, PlaceOrder};
 use crate::fields::{At, CODE_BYTES_MAX, Faults, TEXT_BYTES_MAX};
@@ -24,8 +23,6 @@ pub const TAXES_MAX: usize = 16;
 pub const AMOUNTS_MAX: usize = 64;
 /// The longest of the retailer's own names and words, in bytes.
 const WORD_BYTES_MAX: usize = 256;
-/// A coarse position's grain, in millionths of a degree: about a kilometre.
-const COARSE_E6: i32 = 10_000;
 
 /// An order to be placed.
 ///
@@ -200,18 +197,9 @@ pub fn address(faults: &mut Faults, at: &At<'_>, dto: AddressDto) -> Address {
 /// What sourcing may know of an address: the country, and the position to about a kilometre.
 #[must_use]
 pub fn destination(address: &Address) -> Destination {
-    let coarse = |e6: i32| (f64::from(e6) / f64::from(COARSE_E6)).round() * f64::from(COARSE_E6);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "degrees stay degrees when rounded"
-    )]
-    let position = address.position.map(|p| Position {
-        latitude_e6: coarse(p.latitude_e6) as i32,
-        longitude_e6: coarse(p.longitude_e6) as i32,
-    });
     Destination {
         country: address.country.clone(),
-        position,
+        position: address.position.map(coarse),
     }
 }
 

@@ -17,8 +17,8 @@ use crate::http::{Client, ClientError, encoded};
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Which order comes next, and when it is due.
-struct Pace {
+/// Which order or page comes next, and when it is due.
+pub(super) struct Pace {
     next: AtomicU64,
     orders: u64,
     start: Instant,
@@ -26,14 +26,24 @@ struct Pace {
 }
 
 impl Pace {
+    /// So many from now on, at a rate or as fast as they are taken.
+    pub(super) fn of(orders: u64, rate: Option<f64>) -> Pace {
+        Pace {
+            next: AtomicU64::new(0),
+            orders,
+            start: Instant::now(),
+            interval: rate.map(|rate| Duration::from_secs_f64(1.0 / rate.max(1e-3))),
+        }
+    }
+
     /// Takes up to `count` orders; none when all are taken.
-    fn take(&self, count: u64) -> Option<std::ops::Range<u64>> {
+    pub(super) fn take(&self, count: u64) -> Option<std::ops::Range<u64>> {
         let from = self.next.fetch_add(count, Ordering::Relaxed);
         (from < self.orders).then(|| from..(from + count).min(self.orders))
     }
 
     /// Waits until order `nth` is due; gives the moment from which its latency counts.
-    async fn due(&self, nth: u64) -> Instant {
+    pub(super) async fn due(&self, nth: u64) -> Instant {
         let Some(interval) = self.interval else {
             return Instant::now();
         };
@@ -49,18 +59,9 @@ pub(super) async fn drive(
     options: &SimulateOptions,
     progress: &mut impl FnMut(&str, u64, u64),
 ) -> Result<Tally, ClientError> {
-    let interval = options
-        .rate
-        .map(|rate| Duration::from_secs_f64(1.0 / rate.max(1e-3)));
-    let start = Instant::now();
-    let pace = Arc::new(Pace {
-        next: AtomicU64::new(0),
-        orders: options.orders,
-        start,
-        interval,
-    });
+    let pace = Arc::new(Pace::of(options.orders, options.rate));
     // One for all: figures that many would keep apart do not fit into a processor's cache.
-    let tally = Arc::new(Mutex::new(Tally::since(start)));
+    let tally = Arc::new(Mutex::new(Tally::since(pace.start)));
     let workers = match options.transport {
         Transport::Http => options.concurrency,
         Transport::Batch => options.concurrency.div_ceil(BATCH_ORDERS),

@@ -4,8 +4,7 @@
 //! to be asked for (open loop). It goes on until the orders have ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::drive::Pace;
 use super::tally::latencies;
 use super::workload::Workload;
 use super::{Latency, quantiles};
@@ -59,20 +59,18 @@ impl Pages {
             errors: 0,
             error_sample: None,
         }));
-        let next = Arc::new(AtomicU64::new(0));
+        let pace = Arc::new(Pace::of(u64::MAX, Some(rate)));
         let mut tasks = JoinSet::new();
         for _ in 0..CONNECTIONS {
             let (client, workload) = (Arc::clone(client), Arc::clone(workload));
-            let (next, seen) = (Arc::clone(&next), Arc::clone(&seen));
+            let (pace, seen) = (Arc::clone(&pace), Arc::clone(&seen));
             tasks.spawn(async move {
                 let mut connection = Connection::new(&client);
                 let mut path = String::new();
-                loop {
-                    let nth = next.fetch_add(1, Ordering::Relaxed);
-                    let due = start + Duration::from_secs_f64(nth as f64 / rate);
-                    tokio::time::sleep_until(due.into()).await;
+                while let Some(range) = pace.take(1) {
                     path.clear();
-                    workload.write_page(nth, &mut path);
+                    workload.write_page(range.start, &mut path);
+                    let due = pace.due(range.start).await;
                     let heard = connection.get(&path).await;
                     let mut seen = seen.lock();
                     match heard {

@@ -28,6 +28,9 @@ const TEXT_BYTES_MAX: usize = 1_024;
 const DEPTH_MAX: u16 = 16;
 /// Steps of an expression at most, on an order of as many lines as there may be.
 pub(crate) const STEPS_MAX: u64 = 100_000;
+/// Why these two are refused.
+const BUILDS_A_LIST: CompactString =
+    CompactString::const_new("`map` and `filter` build lists; use `exists`, `exists_one` or `all`");
 /// The one name that is known.
 const ORDER: &str = "order";
 /// What an order has.
@@ -182,11 +185,8 @@ impl Expression {
     /// # Errors
     /// Why it fails on this one.
     pub(crate) fn holds(&self, order: &Order<'_>) -> Result<bool, CompactString> {
-        match Value::resolve(&self.tree, order.context()) {
-            Ok(Value::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(format_compact!("is {} and not a bool", other.type_of())),
-            Err(error) => Err(error.to_compact_string()),
-        }
+        let found = Value::resolve(&self.tree, order.context());
+        found.map_or_else(|error| Err(error.to_compact_string()), truth)
     }
 
     /// Tries it on an order that has everything: what has the wrong type is found before it decides.
@@ -207,8 +207,7 @@ impl Expression {
         };
         let order = Order::of(&facts);
         match Value::resolve(&self.tree, order.context()) {
-            Ok(Value::Bool(_)) => Ok(()),
-            Ok(other) => Err(format_compact!("is {} and not a bool", other.type_of())),
+            Ok(found) => truth(found).map(drop),
             // Another order may go well.
             Err(
                 ExecutionError::DivisionByZero(_)
@@ -218,6 +217,13 @@ impl Expression {
             ) => Ok(()),
             Err(error) => Err(error.to_compact_string()),
         }
+    }
+}
+
+fn truth(found: Value) -> Result<bool, CompactString> {
+    match found {
+        Value::Bool(holds) => Ok(holds),
+        other => Err(format_compact!("is {} and not a bool", other.type_of())),
     }
 }
 
@@ -291,9 +297,7 @@ impl Walk {
     fn call(&mut self, call: &CallExpr) -> Result<u64, CompactString> {
         if !FUNCTIONS.contains(&call.func_name.as_str()) {
             return Err(match call.func_name.as_str() {
-                "map" | "filter" => {
-                    "`map` and `filter` build lists; use `exists`, `exists_one` or `all`".into()
-                }
+                "map" | "filter" => BUILDS_A_LIST,
                 other => format_compact!("there is no function {other:?}"),
             });
         }
@@ -309,9 +313,7 @@ impl Walk {
             return Err("has a loop within a loop".into());
         }
         if !matches!(looped.accu_init.expr, Expr::Literal(_)) {
-            return Err(
-                "`map` and `filter` build lists; use `exists`, `exists_one` or `all`".into(),
-            );
+            return Err(BUILDS_A_LIST);
         }
         let times = match &looped.iter_range.expr {
             Expr::Select(select) if is_lines(select) => ORDER_LINES_MAX as u64,
