@@ -25,7 +25,7 @@ use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
     availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
-    returns, stock_lists, strategies, tracking,
+    recording, returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -105,6 +105,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(stock_lists::reservations))
         .routes(routes!(availability::of_sku))
         .routes(routes!(availability::of_cart))
+        .routes(routes!(recording::recording))
         .routes(routes!(products::list))
         .routes(routes!(products::read, products::put))
         .routes(routes!(locations::list))
@@ -189,6 +190,7 @@ mod tests {
             ("/v1/availability", "get"),
             ("/v1/availability/cart", "post"),
             ("/v1/events", "get"),
+            ("/v1/recording", "get"),
             ("/readyz", "get"),
             ("/v1/cluster/leaders", "post"),
         ] {

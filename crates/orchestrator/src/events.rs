@@ -23,6 +23,14 @@ use crate::service::Consign;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventCursor(Vec<(u64, u32)>);
 
+impl EventCursor {
+    /// Whether something lies between it and another one.
+    #[must_use]
+    pub fn is_behind(&self, other: &EventCursor) -> bool {
+        self.0.iter().zip(&other.0).any(|(own, other)| own < other)
+    }
+}
+
 impl fmt::Display for EventCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("v1")?;

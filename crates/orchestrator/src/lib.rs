@@ -19,17 +19,19 @@ mod lists;
 mod mint;
 mod options;
 mod orders;
+mod recording;
 mod replenish;
 mod service;
 mod sourcing;
 mod strategies;
 mod tracking;
 mod view;
+mod whatif;
 
 pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
-pub use consign_sourcing::Strategy;
+pub use consign_sourcing::{Strategy, StrategyError};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;
@@ -39,7 +41,12 @@ pub use inventory::{
 pub use lists::{FulfillmentFilter, OrderFilter, Page};
 pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
+pub use recording::{RECORDING_FORMAT, Recorded, Window};
 pub use service::{Consign, Readiness};
 pub use sourcing::coarse;
 pub use strategies::{StrategyChange, StrategyHead, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};
+pub use whatif::{
+    ASSUMPTIONS, Figures, LocationLoad, MovedOrder, Recording, RecordingError, Report, RuleRegret,
+    replay,
+};

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::index;
 use crate::service::Views;
+use crate::sourcing::Stock as _;
 
 /// Receipts that come within this time wake their orders together.
 const GATHER: Duration = Duration::from_millis(20);

@@ -16,7 +16,6 @@ use consign_sourcing::{
 
 use crate::service::{Inner, Views};
 use crate::strategies;
-use crate::view::AvailabilityOfSku;
 
 /// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
 /// do not say where they go.
@@ -49,6 +48,12 @@ pub(crate) struct Spot {
 
 impl Atlas {
     pub(crate) fn of(catalogue: &Catalogue) -> Atlas {
+        let (number, strategy) = strategies::active(catalogue);
+        Atlas::by(catalogue, number, strategy)
+    }
+
+    /// As [`Atlas::of`], by a strategy that may not be the active one.
+    pub(crate) fn by(catalogue: &Catalogue, strategy_number: u32, strategy: Compiled) -> Atlas {
         let spot = |definition: &consign_domain::catalogue::LocationDefinition| Spot {
             id: definition.id.clone(),
             ordinal: definition.ordinal,
@@ -59,7 +64,6 @@ impl Atlas {
         };
         let mut locations: Vec<Spot> = catalogue.locations().map(spot).collect();
         locations.sort_unstable_by_key(|spot| spot.ordinal);
-        let (strategy_number, strategy) = strategies::active(catalogue);
         Atlas {
             strategy,
             strategy_number,
@@ -127,6 +131,91 @@ impl Atlas {
             inputs.candidates.sort_unstable_by_key(by_ordinal);
         }
     }
+
+    /// All that a decision rests on.
+    pub(crate) fn inputs<S: Stock>(
+        &self,
+        asked: &Asked<'_>,
+        now: impl FnOnce() -> Timestamp,
+        cells_of: impl Fn(&Sku) -> S,
+    ) -> Inputs {
+        let Asked {
+            terms,
+            split,
+            needs,
+            excluded,
+        } = *asked;
+        let ordinal = |id: &LocationId| self.by_id(id).map(|spot| spot.ordinal);
+        let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
+        for need in needs {
+            for (sku, per_unit) in need.parts {
+                *wanted.entry(sku).or_default() += u64::from(need.units) * u64::from(*per_unit);
+            }
+        }
+        let index = |sku: &Sku| wanted.keys().position(|known| *known == sku);
+        let part =
+            |(sku, per_unit): &(Sku, u32)| (index(sku).unwrap_or_default() as u32, *per_unit);
+        let line = |need: &Need<'_>| InputLine {
+            line: need.line,
+            units: need.units,
+            parts: need.parts.iter().map(part).collect(),
+            // A location that is gone serves nobody: no ordinal is this large.
+            only: need.only.map(|id| ordinal(id).unwrap_or(u32::MAX)),
+        };
+        let excluded = excluded.iter();
+        let mut inputs = Inputs {
+            rule_version: RULE_VERSION,
+            strategy: self.strategy_number,
+            split,
+            lines: needs.iter().map(line).collect(),
+            candidates: Vec::new(),
+            without_stock: Vec::new(),
+            available: Vec::new(),
+            excluded: excluded
+                .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
+                .collect(),
+            // The built-in strategy asks nothing about the order: nothing is stored of it.
+            facts: (self.strategy_number != BUILT_IN).then(|| Box::new(facts(terms, needs, now()))),
+        };
+        let cells: Vec<S> = wanted.keys().map(|sku| cells_of(sku)).collect();
+        let refused: Vec<u32> = inputs
+            .excluded
+            .iter()
+            .map(|(_, ordinal)| *ordinal)
+            .collect();
+        let (to, service) = (terms.destination, terms.service_level);
+        self.ask(&mut inputs, to, service, |ordinal| {
+            cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
+        });
+        inputs
+            .available
+            .reserve(cells.len() * inputs.candidates.len());
+        for (cells, pieces) in cells.iter().zip(wanted.values()) {
+            // Never more than matters: what is stored with the decision stays small.
+            let most = pieces.saturating_add(u64::from(self.strategy.held_back_max()));
+            let most = i64::try_from(most)
+                .unwrap_or(i64::MAX)
+                .min(i64::from(u32::MAX));
+            let units = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
+            let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
+            inputs.available.extend(inputs.candidates.iter().map(units));
+        }
+        inputs
+    }
+}
+
+/// An order as sourcing is asked about it.
+pub(crate) struct Asked<'a> {
+    pub(crate) terms: &'a Terms<'a>,
+    pub(crate) split: SplitPolicy,
+    pub(crate) needs: &'a [Need<'a>],
+    pub(crate) excluded: &'a [(u32, LocationId)],
+}
+
+/// What each location may still grant of a SKU.
+pub(crate) trait Stock {
+    /// Units at the location with `ordinal`; 0 when it has never had any.
+    fn at(&self, ordinal: u32) -> i64;
 }
 
 /// A line that needs units.
@@ -169,7 +258,7 @@ pub(crate) struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    fn of(header: &'a Header) -> Terms<'a> {
+    pub(crate) fn of(header: &'a Header) -> Terms<'a> {
         Terms {
             channel: header.channel.as_str(),
             order_type: header.order_type.as_ref(),
@@ -251,69 +340,19 @@ impl Views {
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
     ) -> Inputs {
-        let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
-        let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
-        for need in needs {
-            for (sku, per_unit) in need.parts {
-                *wanted.entry(sku).or_default() += u64::from(need.units) * u64::from(*per_unit);
-            }
-        }
-        let index = |sku: &Sku| wanted.keys().position(|known| *known == sku);
-        let part =
-            |(sku, per_unit): &(Sku, u32)| (index(sku).unwrap_or_default() as u32, *per_unit);
-        let line = |need: &Need<'_>| InputLine {
-            line: need.line,
-            units: need.units,
-            parts: need.parts.iter().map(part).collect(),
-            // A location that is gone serves nobody: no ordinal is this large.
-            only: need.only.map(|id| ordinal(id).unwrap_or(u32::MAX)),
-        };
-        let excluded = excluded.iter();
-        let mut inputs = Inputs {
-            rule_version: RULE_VERSION,
-            strategy: atlas.strategy_number,
+        let now = || self.hosts().node.now();
+        let asked = Asked {
+            terms,
             split,
-            lines: needs.iter().map(line).collect(),
-            candidates: Vec::new(),
-            without_stock: Vec::new(),
-            available: Vec::new(),
-            excluded: excluded
-                .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
-                .collect(),
-            // The built-in strategy asks nothing about the order: nothing is stored of it.
-            facts: (atlas.strategy_number != BUILT_IN)
-                .then(|| Box::new(facts(terms, needs, self.hosts().node.now()))),
+            needs,
+            excluded,
         };
-        let cells: Vec<AvailabilityOfSku> =
-            wanted.keys().map(|sku| self.availability.of(sku)).collect();
-        let refused: Vec<u32> = inputs
-            .excluded
-            .iter()
-            .map(|(_, ordinal)| *ordinal)
-            .collect();
-        let (to, service) = (terms.destination, terms.service_level);
-        atlas.ask(&mut inputs, to, service, |ordinal| {
-            cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
-        });
-        inputs
-            .available
-            .reserve(cells.len() * inputs.candidates.len());
-        for (cells, pieces) in cells.iter().zip(wanted.values()) {
-            // Never more than matters: what is stored with the decision stays small.
-            let most = pieces.saturating_add(u64::from(atlas.strategy.held_back_max()));
-            let most = i64::try_from(most)
-                .unwrap_or(i64::MAX)
-                .min(i64::from(u32::MAX));
-            let units = |candidate: &Candidate| cells.at(candidate.ordinal).clamp(0, most);
-            let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
-            inputs.available.extend(inputs.candidates.iter().map(units));
-        }
-        inputs
+        atlas.inputs(&asked, now, |sku| self.availability.of(sku))
     }
 }
 
 /// What a strategy of the retailer's own may ask about an order.
-fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
+pub(crate) fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
     let value = |need: &Need<'_>| {
         let currency = terms.currency?;
         // What is too large for money counts as the largest: orders like that are refused elsewhere.

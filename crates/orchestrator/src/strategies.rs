@@ -219,7 +219,7 @@ pub(crate) fn active(catalogue: &Catalogue) -> (u32, Compiled) {
 }
 
 /// All locations; with their clocks, those of which the strategy knows more than the name.
-fn known_locations(catalogue: &Catalogue, strategy: &Strategy) -> Vec<KnownLocation> {
+pub(crate) fn known_locations(catalogue: &Catalogue, strategy: &Strategy) -> Vec<KnownLocation> {
     let mut zones: HashMap<CompactString, ZoneTable> = HashMap::new();
     let known = |location: &LocationDefinition| {
         let id: CompactString = location.id.as_str().into();

@@ -12,6 +12,8 @@ use consign_domain::ids::Sku;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
+use crate::sourcing::Stock;
+
 /// Locations that the view has room for; definitions beyond it are refused.
 pub const LOCATIONS_MAX: u32 = 4_096;
 
@@ -59,10 +61,8 @@ impl AvailabilityView {
 #[derive(Debug, Clone)]
 pub struct AvailabilityOfSku(Option<Cells>);
 
-impl AvailabilityOfSku {
-    /// Units that the location with `ordinal` may grant, 0 when it has never had any.
-    #[must_use]
-    pub fn at(&self, ordinal: u32) -> i64 {
+impl Stock for AvailabilityOfSku {
+    fn at(&self, ordinal: u32) -> i64 {
         self.0
             .as_ref()
             .and_then(|cells| cells.get(ordinal as usize))

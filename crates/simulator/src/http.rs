@@ -245,7 +245,7 @@ impl Client {
         Ok(sender)
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         method: &Method,
         path: &str,
@@ -466,7 +466,11 @@ pub fn encoded(text: &str) -> String {
     encoded
 }
 
-fn expect_success(method: &Method, path: &str, answer: Answer) -> Result<Value, ClientError> {
+pub(crate) fn expect_success(
+    method: &Method,
+    path: &str,
+    answer: Answer,
+) -> Result<Value, ClientError> {
     if !answer.status.is_success() {
         let mut body = String::from_utf8_lossy(&answer.body).into_owned();
         body.truncate(body.floor_char_boundary(600));

@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod http;
+mod http_lines;
 pub mod import;
 pub mod simulate;
 pub mod tls;

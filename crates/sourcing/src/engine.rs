@@ -114,13 +114,7 @@ impl Judged {
 
 impl<'a> Trial<'a> {
     fn known(&self, nth: usize) -> Option<&'a Known> {
-        if self.strategy.locations.is_empty() {
-            return None;
-        }
-        let ordinal = self.inputs.candidates[nth].ordinal;
-        let locations = &self.strategy.locations;
-        let at = locations.binary_search_by_key(&ordinal, |known| known.ordinal);
-        at.ok().map(|at| &locations[at])
+        self.strategy.known(self.inputs.candidates[nth].ordinal)
     }
 
     /// What a candidate costs, or why it may not serve.

@@ -20,6 +20,7 @@ mod inputs;
 mod offers;
 mod optimiser;
 mod plan;
+mod price;
 mod stored;
 mod strategy;
 
@@ -33,6 +34,7 @@ pub use filter::Reason;
 pub use inputs::{Candidate, InputLine, Inputs};
 pub use offers::{Offer, offers};
 pub use plan::{Allotment, Sourced};
+pub use price::{Price, price};
 pub use strategy::{
     AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
     SplitRule, Strategy, StrategyError,

@@ -13,6 +13,7 @@ mod simulate;
 mod strategy;
 mod token;
 mod verify;
+mod whatif;
 
 use crate::exit::{CODES_HELP, Failure};
 
@@ -38,6 +39,7 @@ Examples:
   consign simulate --target http://127.0.0.1:8080 --orders 100000 --concurrency 64
   consign explain ORDER                                why it is served from where it is
   consign strategy list                                how orders are sourced
+  consign whatif --strategy draft.toml                 what it would have done with recorded orders
   consign verify --target http://127.0.0.1:8080        recounts everything from outside";
 
 #[derive(Debug, clap::Subcommand)]
@@ -50,6 +52,7 @@ enum Command {
     Explain(explain::Explain),
     ReplayDecision(explain::ReplayDecision),
     Strategy(strategy::Strategy),
+    Whatif(whatif::Whatif),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Certs(certs::Certs),
@@ -72,6 +75,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(),
             Command::ReplayDecision(replay) => replay.run(),
             Command::Strategy(strategy) => strategy.run(),
+            Command::Whatif(whatif) => whatif.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Certs(certs) => certs.run(),

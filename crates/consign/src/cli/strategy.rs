@@ -138,7 +138,7 @@ fn line_of(version: &Value) -> String {
 }
 
 /// A strategy from a file.
-fn read(file: &Path) -> anyhow::Result<Value> {
+pub(crate) fn read(file: &Path) -> anyhow::Result<Value> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     if file

@@ -77,6 +77,14 @@ impl Compiled {
     pub fn held_back_max(&self) -> u32 {
         self.held_back_max
     }
+
+    /// What is known of a location.
+    pub(crate) fn known(&self, ordinal: u32) -> Option<&Known> {
+        let at = self
+            .locations
+            .binary_search_by_key(&ordinal, |known| known.ordinal);
+        at.ok().map(|at| &self.locations[at])
+    }
 }
 
 /// The most of it, over all rules, locations and channels.

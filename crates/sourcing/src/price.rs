@@ -1,0 +1,81 @@
+//! What a plan costs, whoever made it: the yardstick by which plans are compared.
+//!
+//! In: a plan as allotments, and inputs that name its locations. Out: what a strategy's first rule for
+//! the order charges for it, and what of that is money. Filters are not asked: a plan that the rule
+//! would not make has its price all the same.
+
+use consign_domain::money::Minor;
+
+use crate::cost::weigh;
+use crate::engine::{facts, rules_for};
+use crate::inputs::Inputs;
+use crate::plan::Allotment;
+use crate::strategy::{Compiled, Costs, Filters, Order, Strategy};
+
+/// What a plan costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Price {
+    /// By all weights of the rule, in minor units.
+    pub cost: Minor,
+    /// Of that, what carriers ask, unweighted; nothing where none is quoted.
+    pub rates: Minor,
+    /// Of that, handling of shipments and lines.
+    pub handling: Minor,
+    /// Kilometres of all shipments together.
+    pub km: u64,
+    /// Shipments.
+    pub shipments: u32,
+}
+
+/// Prices a plan by the first of the strategy's rules that is for the order. `None` when no rule is,
+/// or when a location of the plan is no candidate of the inputs.
+#[must_use]
+pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Option<Price> {
+    let facts = facts(inputs);
+    let order = Order::of(facts);
+    let (_, rule) = rules_for(strategy, &order, inputs).next()?;
+    let costs = &rule.rule.costs;
+    let mut locations: Vec<u32> = plan.iter().map(|of| of.ordinal).collect();
+    locations.sort_unstable();
+    locations.dedup();
+    let mut price = Price::default();
+    for ordinal in locations {
+        let nth = inputs
+            .candidates
+            .binary_search_by_key(&ordinal, |candidate| candidate.ordinal);
+        let candidate = &inputs.candidates[nth.ok()?];
+        let site = weigh(costs, strategy.known(ordinal), facts, candidate);
+        let own = plan.iter().filter(|of| of.ordinal == ordinal);
+        let (lines, units) = own.fold((0, 0), |(lines, units), of| {
+            (lines + 1, units + i64::from(of.units))
+        });
+        price.cost += site.shipment + site.per_line * lines + site.per_unit * units;
+        price.rates += candidate.rate.unwrap_or(0);
+        price.handling += site.handling + site.per_line * lines;
+        price.km += u64::from(candidate.km);
+        price.shipments += 1;
+    }
+    price.cost += costs.split * i64::from(price.shipments.saturating_sub(1));
+    Some(price)
+}
+
+impl Strategy {
+    /// The same rules with what they prefer taken out: what is left may serve any order that it is
+    /// able to, and costs only money (the carrier's rate, handling, the split). What its plans cost
+    /// is the least that must be paid; beside it stands what a rule's preferences cost.
+    #[must_use]
+    pub fn for_money_only(&self) -> Strategy {
+        let mut plain = self.clone();
+        for rule in &mut plain.rules {
+            rule.filters = Filters::default();
+            rule.costs = Costs {
+                no_rate: rule.costs.no_rate,
+                handling_order: rule.costs.handling_order,
+                handling_line: rule.costs.handling_line,
+                split: rule.costs.split,
+                ..Costs::default()
+            };
+        }
+        plain
+    }
+}
