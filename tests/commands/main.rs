@@ -8,6 +8,7 @@ mod import;
 mod simulate;
 mod token;
 mod usage;
+mod whatif;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

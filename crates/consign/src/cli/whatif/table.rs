@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::UTF8_NO_BORDERS;
+use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use consign_orchestrator::{ASSUMPTIONS, Figures, Report};
 
@@ -96,7 +96,7 @@ pub(super) const FIGURES: [(&str, Figure); 10] = [
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_NO_BORDERS).set_header(header);
+    table.load_style(NOTHING).set_header(header);
     table
 }
 
