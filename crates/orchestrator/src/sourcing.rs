@@ -14,6 +14,7 @@ use consign_sourcing::{
     Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
 };
 
+use crate::goods;
 use crate::service::{Inner, Views};
 use crate::strategies;
 use crate::view::AvailabilityOfSku;
@@ -23,8 +24,6 @@ use crate::view::AvailabilityOfSku;
 const UNKNOWN_KM: (u32, u32) = (0, 10_000);
 /// Locations that one decision looks at: the nearest.
 const CANDIDATES_MAX: usize = 256;
-/// Grams assumed of a parcel when rates are compared: the weight break that most small parcels share.
-const PARCEL_GRAMS: u32 = 1_000;
 
 /// Where locations are, what carriers ask, and how orders are sourced, ready for many decisions.
 #[derive(Debug, Default)]
@@ -87,21 +86,31 @@ impl Atlas {
         self.locations.iter().find(|spot| spot.id == *id)
     }
 
+    /// The lowest rate of a parcel to there. Rate tables know destinations, not origins: one rate for
+    /// all locations, until carriers have several.
+    fn rate(&self, terms: &Terms<'_>, grams: impl FnOnce() -> u32) -> Option<Minor> {
+        if self.carriers.is_empty() {
+            return None;
+        }
+        let (service, country, grams) = (
+            terms.service_level.as_str(),
+            terms.destination.country.as_str(),
+            grams(),
+        );
+        let quote = |carrier| consign_domain::carrier::quote(carrier, service, country, grams);
+        self.carriers.iter().filter_map(quote).min()
+    }
+
     /// Sorts the active locations into those that may serve, the nearest where there are too many,
     /// and those that have nothing of it.
     fn ask(
         &self,
         inputs: &mut Inputs,
         destination: &Destination,
-        service: &str,
+        rate: Option<Minor>,
         has_any: impl Fn(u32) -> bool,
     ) {
         let place = destination.position.map(Place::of);
-        let quote = |carrier| {
-            consign_domain::carrier::quote(carrier, service, &destination.country, PARCEL_GRAMS)
-        };
-        // Rate tables know destinations, not origins: one rate for all, until carriers have several.
-        let rate: Option<Minor> = self.carriers.iter().filter_map(quote).min();
         let km = |spot: &Spot| match place {
             Some(place) => spot.place.km_to(&place),
             None if spot.country == destination.country => UNKNOWN_KM.0,
@@ -132,7 +141,10 @@ impl Atlas {
 /// A line that needs units.
 pub(crate) struct Need<'a> {
     pub(crate) line: u32,
+    pub(crate) sku: &'a Sku,
     pub(crate) units: u32,
+    /// Units that travel together: all, but of what is only asked about.
+    pub(crate) units_weighed: u32,
     pub(crate) parts: &'a [(Sku, u32)],
     pub(crate) only: Option<&'a LocationId>,
     pub(crate) unit_price: UnitPrice,
@@ -147,7 +159,9 @@ impl<'a> Need<'a> {
             };
             Some(Need {
                 line: nth,
+                sku: &line.sku,
                 units: line.quantity,
+                units_weighed: line.quantity,
                 parts,
                 only: line.pickup_location.as_ref(),
                 unit_price: line.unit_price,
@@ -201,7 +215,9 @@ impl Views {
                 };
                 Some(Need {
                     line: *line,
+                    sku: &of.sku,
                     units: *units,
+                    units_weighed: *units,
                     parts,
                     only: of.pickup_location.as_ref(),
                     unit_price: of.unit_price,
@@ -281,8 +297,7 @@ impl Views {
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
             // The built-in strategy asks nothing about the order: nothing is stored of it.
-            facts: (atlas.strategy_number != BUILT_IN)
-                .then(|| Box::new(facts(terms, needs, self.hosts().node.now()))),
+            facts: (atlas.strategy_number != BUILT_IN).then(|| Box::new(self.facts(terms, needs))),
         };
         let cells: Vec<AvailabilityOfSku> =
             wanted.keys().map(|sku| self.availability.of(sku)).collect();
@@ -291,8 +306,8 @@ impl Views {
             .iter()
             .map(|(_, ordinal)| *ordinal)
             .collect();
-        let (to, service) = (terms.destination, terms.service_level);
-        atlas.ask(&mut inputs, to, service, |ordinal| {
+        let rate = atlas.rate(terms, || goods::grams(&self.catalogue.load(), needs));
+        atlas.ask(&mut inputs, terms.destination, rate, |ordinal| {
             cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
         });
         inputs
@@ -309,6 +324,12 @@ impl Views {
             inputs.available.extend(inputs.candidates.iter().map(units));
         }
         inputs
+    }
+
+    fn facts(&self, terms: &Terms<'_>, needs: &[Need<'_>]) -> Facts {
+        let mut facts = facts(terms, needs, self.hosts().node.now());
+        goods::tell(&self.catalogue.load(), needs, &mut facts);
+        facts
     }
 }
 
