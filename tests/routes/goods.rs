@@ -227,7 +227,7 @@ async fn the_rate_is_that_of_what_an_order_weighs() {
     let rate = async |lines: &[(&str, u32, &str)]| {
         let (from, decision) = served(&node, lines).await;
         let candidates = decision["explanation"]["candidates"].as_array();
-        let london = candidates.and_then(|all| all.iter().find(|it| it["location"] == "LONDON"));
+        let london = candidates.and_then(|all| all.iter().find(|it| it["ordinal"] == 0));
         (from.len(), london.expect("it was asked")["rate"].clone())
     };
     assert_eq!(rate(&[("CUP", 2, "1.00")]).await, (1, json!(200)));
