@@ -94,7 +94,7 @@ fn inputs(lines: &[(Vec<CompactString>, Vec<CompactString>)]) -> Inputs {
     }
 }
 
-/// Where one line goes, and why the three others were left out.
+/// Where one line goes, and why locations were left out.
 fn told(handling: &[&str], attributes: &[&str]) -> (Vec<u32>, [Option<Reason>; 3]) {
     let strategy: Strategy = toml::from_str(COLD).expect("it can be read");
     let strategy = compiled(&strategy).expect("it is sane");
@@ -144,6 +144,15 @@ fn lines_that_a_location_could_not_serve_are_named() {
     assert_eq!(refused(0), line(Reason::ItemAssignedElsewhere));
     assert_eq!(refused(1), line(Reason::ItemRefused));
     assert_eq!(refused(2), []);
+    // Where it may serve none, for several reasons, its abilities are not what is named.
+    let lines = [
+        (words(&["hazardous"]), Vec::new()),
+        (Vec::new(), words(&["season=winter"])),
+    ];
+    let explanation = explain(&strategy, &inputs(&lines));
+    let leeds = explanation.candidates[1].fate;
+    let reason = Reason::ItemRefused;
+    assert_eq!(leeds, Fate::Filtered { reason });
 }
 
 #[test]
