@@ -16,7 +16,10 @@ async fn a_shop_comes_out_of_files() {
             .expect("UTF-8")
             .to_owned()
     };
-    let products = write("products.csv", "sku,name\nA,\"Holder, white\"\nB,Lamp\n");
+    let products = write(
+        "products.csv",
+        "sku,name,handling,attributes\nA,\"Holder, white\",fragile,season=winter\nB,Lamp,,\n",
+    );
     let locations = write(
         "locations.csv",
         "id,name,kind,country,latitude,longitude,time_zone\n\
@@ -44,9 +47,14 @@ async fn a_shop_comes_out_of_files() {
         let ran = import(kind, path).await.ok();
         assert!(ran.json().is_object(), "{ran:?}");
     }
+    let holder = node.get("/v1/products/A").expect(200).await.json();
     assert_eq!(
-        node.get("/v1/products/A").expect(200).await.json()["name"],
-        "Holder, white"
+        (&holder["name"], &holder["handling"], &holder["attributes"]),
+        (
+            &json!("Holder, white"),
+            &json!(["fragile"]),
+            &json!({"season": "winter"})
+        )
     );
     assert_eq!(
         node.get("/v1/locations/LEEDS").expect(200).await.json()["kind"],

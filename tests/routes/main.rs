@@ -7,6 +7,7 @@ mod batch;
 mod definitions;
 mod encodings;
 mod fulfillment;
+mod goods;
 mod idempotency;
 mod inventory;
 mod lists;

@@ -46,6 +46,7 @@ mod orders;
 mod paging;
 mod problem;
 mod process;
+mod product_traits;
 mod products;
 mod recording;
 mod returns;

@@ -1,11 +1,14 @@
 //! Products over HTTP.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::HeaderMap;
 use compact_str::CompactString;
 use consign_domain::catalogue::{Component, Product, ProductKind};
 use consign_domain::ids::Sku;
+use consign_orchestrator::Goods;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::orders::render_parts::ComponentBody;
 use crate::paging::{self, Asked, PageQuery};
 use crate::problem::{Problem, ProblemBody};
+use crate::product_traits;
 use crate::submission::Submission;
 
 /// Components of a bundle at most.
@@ -40,8 +44,15 @@ pub struct ProductDto {
     kind: Option<ProductKind>,
     /// What a bundle is made of.
     components: Option<Vec<ComponentDto>>,
-    /// Of one unit.
+    /// Of one unit; 0 if unknown.
     weight_grams: Option<u32>,
+    /// Special handling that it needs: `hazardous`, `fragile`, `oversize`, `cold_chain`,
+    /// `age_restricted`, or names of the retailer's own; at most 16. None if left out.
+    #[schema(value_type = Option<Vec<String>>, example = json!(["fragile", "cold_chain"]))]
+    handling: Option<Vec<CompactString>>,
+    /// The retailer's own attributes; at most 32. None if left out.
+    #[schema(value_type = Option<BTreeMap<String, String>>, example = json!({"season": "summer"}))]
+    attributes: Option<BTreeMap<CompactString, CompactString>>,
 }
 
 /// How a product is fulfilled.
@@ -86,11 +97,17 @@ pub struct ProductBody<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<ComponentBody<'a>>,
     weight_grams: u32,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    handling: &'a BTreeSet<CompactString>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
+    attributes: &'a BTreeMap<CompactString, CompactString>,
     version: u64,
 }
 
 impl<'a> ProductBody<'a> {
-    fn of(product: &'a Product) -> ProductBody<'a> {
+    fn of(Goods { product, traits }: &'a Goods) -> ProductBody<'a> {
         let component = |c: &'a Component| ComponentBody {
             sku: c.sku.as_str(),
             quantity: c.quantity,
@@ -101,12 +118,14 @@ impl<'a> ProductBody<'a> {
             kind: product.kind,
             components: product.components.iter().map(component).collect(),
             weight_grams: product.weight_grams,
+            handling: &traits.handling,
+            attributes: &traits.attributes,
             version: product.version,
         }
     }
 }
 
-fn parse(path: &str, dto: ProductDto) -> Result<Product, Problem> {
+fn parse(path: &str, dto: ProductDto) -> Result<Goods, Problem> {
     let mut faults = Faults::default();
     let root = At::Root;
     let sku: Option<Sku> = definitions::name(&mut faults, "sku", path, dto.sku.as_ref());
@@ -152,15 +171,21 @@ fn parse(path: &str, dto: ProductDto) -> Result<Product, Problem> {
             });
         }
     }
-    let product = sku.map(|sku| Product {
-        sku,
-        name: dto.name,
-        kind,
-        components,
-        weight_grams,
-        version: 0,
+    let handling = dto.handling.unwrap_or_default();
+    let attributes = dto.attributes.unwrap_or_default();
+    let traits = product_traits::parse(&mut faults, &root, handling, attributes);
+    let goods = sku.map(|sku| Goods {
+        product: Product {
+            sku,
+            name: dto.name,
+            kind,
+            components,
+            weight_grams,
+            version: 0,
+        },
+        traits,
     });
-    faults.finish(product)
+    faults.finish(goods)
 }
 
 /// Defines a product, or defines it anew.
@@ -174,14 +199,14 @@ pub async fn put(
     Path(sku): Path<String>,
     Submission { body, call }: Submission<ProductDto>,
 ) -> Answered {
-    let product = parse(&sku, body)?;
-    let put = gateway.consign.put_product(product, call).await?;
-    let product = &put.definition;
+    let goods = parse(&sku, body)?;
+    let put = gateway.consign.put_product(goods, call).await?;
+    let product = &put.definition.product;
     definitions::put(
         &put,
         product.version,
         &format!("/v1/products/{}", product.sku),
-        &ProductBody::of(product),
+        &ProductBody::of(&put.definition),
     )
 }
 
@@ -198,8 +223,8 @@ pub async fn read(
         .parse()
         .ok()
         .and_then(|sku| gateway.consign.product(&sku));
-    let product = found.ok_or_else(|| Problem::not_found("product", &sku))?;
-    answer::read(&headers, product.version, || ProductBody::of(&product))
+    let goods = found.ok_or_else(|| Problem::not_found("product", &sku))?;
+    answer::read(&headers, goods.product.version, || ProductBody::of(&goods))
 }
 
 /// A page of products.
@@ -222,7 +247,7 @@ pub async fn list(State(gateway): State<Gateway>, Asked(page): Asked<PageQuery>)
         StatusCode::OK,
         &ProductsBody {
             products: found.iter().map(ProductBody::of).collect(),
-            next_cursor: last.map(|product| paging::encode('p', product.sku.as_str())),
+            next_cursor: last.map(|goods| paging::encode('p', goods.product.sku.as_str())),
         },
     )
 }
@@ -232,7 +257,7 @@ mod tests {
     use super::*;
     use crate::json_body;
 
-    fn parsed(json: &str) -> Result<Product, Vec<(String, String)>> {
+    fn parsed(json: &str) -> Result<Goods, Vec<(String, String)>> {
         json_body::parse::<ProductDto>(json.as_bytes())
             .and_then(|dto| parse("85123A", dto))
             .map_err(|p| {
@@ -245,7 +270,9 @@ mod tests {
 
     #[test]
     fn a_product_needs_no_more_than_a_name() {
-        let product = parsed(r#"{"sku":"85123A","name":"HOLDER"}"#).expect("valid");
+        let goods = parsed(r#"{"sku":"85123A","name":"HOLDER"}"#).expect("valid");
+        let product = &goods.product;
+        assert!(goods.traits.is_none());
         assert_eq!(
             (product.kind, product.weight_grams),
             (ProductKind::Stocked, 0)
@@ -274,6 +301,37 @@ mod tests {
         assert_eq!(
             parsed(r#"{"name":"x","kind":"solid"}"#),
             Err(vec![pair("/kind", "invalid_value")])
+        );
+    }
+
+    #[test]
+    fn what_is_particular_is_checked_name_by_name() {
+        let pair = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+        let goods = parsed(
+            r#"{"name":"x","handling":["fragile","cold_chain"],"attributes":{"season":"summer"}}"#,
+        );
+        let traits = goods.expect("valid").traits;
+        assert!(traits.handling.iter().eq(["cold_chain", "fragile"]));
+        assert!(traits.attribute_words().eq(["season=summer"]));
+        assert_eq!(
+            parsed(
+                r#"{"name":"x","handling":["Cold","a","a",""],"attributes":{"a/b":"x","c":""}}"#
+            ),
+            Err(vec![
+                pair("/handling/0", "invalid_value"),
+                pair("/handling/2", "duplicate"),
+                pair("/handling/3", "invalid_value"),
+                pair("/attributes/a~1b", "invalid_value"),
+                pair("/attributes/c", "empty"),
+            ])
+        );
+        let many: Vec<String> = (0..17).map(|nth| format!("\"a{nth}\"")).collect();
+        assert_eq!(
+            parsed(&format!(
+                r#"{{"name":"x","handling":[{}]}}"#,
+                many.join(",")
+            )),
+            Err(vec![pair("/handling", "too_many")])
         );
     }
 }

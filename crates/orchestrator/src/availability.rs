@@ -139,7 +139,7 @@ impl Consign {
             known => known,
         };
         match fulfilment {
-            Some(Fulfilment::Physical(parts)) => Ok(self.inner.views.offered(&parts, shopper)),
+            Some(Fulfilment::Physical(parts)) => Ok(self.inner.views.offered(sku, &parts, shopper)),
             Some(Fulfilment::Virtual) => Ok(SkuAvailability::default()),
             None => Err(ServiceError::NotFound {
                 kind: "product".into(),
@@ -169,11 +169,14 @@ impl Consign {
 }
 
 impl Views {
-    fn offered(&self, parts: &[(Sku, u32)], shopper: &Shopper) -> SkuAvailability {
+    fn offered(&self, sku: &Sku, parts: &[(Sku, u32)], shopper: &Shopper) -> SkuAvailability {
         let atlas = self.atlas.load();
         let need = Need {
             line: 0,
+            sku,
             units: OFFER_UNITS_MAX,
+            // Whoever looks at a product page wants one.
+            units_weighed: 1,
             parts,
             only: None,
             unit_price: UnitPrice::default(),

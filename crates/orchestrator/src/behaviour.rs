@@ -373,8 +373,13 @@ impl Behaviour<Catalogue> for CatalogueBehaviour {
 
     fn committed(&self, state: &Arc<Catalogue>, events: &[<Catalogue as Entity>::Event]) {
         use consign_domain::catalogue::CatalogueEvent;
-        let concerns_sourcing =
-            |event: &CatalogueEvent| !matches!(event, CatalogueEvent::ProductPut { .. });
+        // Products are looked up in the catalogue itself.
+        let concerns_sourcing = |event: &CatalogueEvent| {
+            !matches!(
+                event,
+                CatalogueEvent::ProductPut { .. } | CatalogueEvent::ProductTraitsSet { .. }
+            )
+        };
         self.publish(state, events.iter().any(concerns_sourcing));
     }
 

@@ -1,7 +1,8 @@
 //! Definitions: put and read products, locations and carriers.
 
 use consign_domain::catalogue::{
-    CarrierDefinition, CatalogueCommand, CatalogueId, CatalogueReply, LocationDefinition, Product,
+    CarrierDefinition, Catalogue, CatalogueCommand, CatalogueId, CatalogueReply,
+    LocationDefinition, Product, Traits,
 };
 use consign_domain::ids::{CarrierId, LocationId, Sku};
 use consign_runtime::{Asked, Wait};
@@ -10,6 +11,24 @@ use crate::error::ServiceError;
 use crate::options::CallMeta;
 use crate::service::Consign;
 use crate::view::LOCATIONS_MAX;
+
+/// A product, and what is particular about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goods {
+    /// The product.
+    pub product: Product,
+    /// What is particular about it.
+    pub traits: Traits,
+}
+
+impl Goods {
+    fn of(catalogue: &Catalogue, product: &Product) -> Goods {
+        Goods {
+            product: product.clone(),
+            traits: catalogue.traits(&product.sku).clone(),
+        }
+    }
+}
 
 /// What a put came to.
 #[derive(Clone, Debug)]
@@ -25,19 +44,29 @@ pub struct Put<T> {
 }
 
 impl Consign {
-    /// Defines a product, or defines it anew.
+    /// Defines a product, or defines it anew, with all that is particular about it.
     ///
     /// # Errors
     /// What is wrong with it, or `VersionMismatch`.
     pub async fn put_product(
         &self,
-        product: Product,
+        goods: Goods,
         call: CallMeta,
-    ) -> Result<Put<Product>, ServiceError> {
+    ) -> Result<Put<Goods>, ServiceError> {
         let expected_version = call.expected_version;
-        let command = CatalogueCommand::PutProduct {
-            product,
-            expected_version,
+        let Goods { product, traits } = goods;
+        // Of ordinary products there is nothing to tell that releases before did not understand.
+        let command = if traits.is_none() {
+            CatalogueCommand::PutProduct {
+                product,
+                expected_version,
+            }
+        } else {
+            CatalogueCommand::PutGoods {
+                product,
+                traits: traits.clone(),
+                expected_version,
+            }
         };
         match self.define(command, call).await? {
             (
@@ -48,7 +77,10 @@ impl Consign {
                 },
                 replayed,
             ) => Ok(Put {
-                definition,
+                definition: Goods {
+                    product: definition,
+                    traits,
+                },
                 created,
                 changed,
                 replayed,
@@ -156,8 +188,10 @@ impl Consign {
 
     /// A product.
     #[must_use]
-    pub fn product(&self, sku: &Sku) -> Option<Product> {
-        self.inner.catalogue.load().product(sku).cloned()
+    pub fn product(&self, sku: &Sku) -> Option<Goods> {
+        let catalogue = self.inner.catalogue.load();
+        let product = catalogue.product(sku)?;
+        Some(Goods::of(&catalogue, product))
     }
 
     /// A location's definition.
@@ -174,13 +208,11 @@ impl Consign {
 
     /// Products after `after` in byte order of their SKUs.
     #[must_use]
-    pub fn products(&self, after: Option<&Sku>, limit: usize) -> Vec<Product> {
-        self.inner
-            .catalogue
-            .load()
-            .products_after(after)
-            .take(limit)
-            .cloned()
+    pub fn products(&self, after: Option<&Sku>, limit: usize) -> Vec<Goods> {
+        let catalogue = self.inner.catalogue.load();
+        let products = catalogue.products_after(after).take(limit);
+        products
+            .map(|product| Goods::of(&catalogue, product))
             .collect()
     }
 

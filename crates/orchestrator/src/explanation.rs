@@ -133,7 +133,12 @@ fn readable(
         if let Some(km) = candidate.km {
             text.push_str(&format!(", {km} km"));
         }
-        text.push_str(&format!(": {}\n", candidate.fate));
+        text.push_str(&format!(": {}", candidate.fate));
+        for refused in &candidate.refused_lines {
+            let (line, reason) = (refused.line + 1, refused.reason);
+            text.push_str(&format!("; not for line {line}, as {reason}"));
+        }
+        text.push('\n');
     }
     for allotment in &explanation.plan.allotments {
         let from = name(allotment.ordinal);

@@ -13,6 +13,7 @@ mod events;
 mod explanation;
 mod external;
 mod forward;
+mod goods;
 mod index;
 mod inventory;
 mod lists;
@@ -29,7 +30,7 @@ mod view;
 mod whatif;
 
 pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
-pub use catalogue::Put;
+pub use catalogue::{Goods, Put};
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
 pub use consign_sourcing::{Strategy, StrategyError};
 pub use error::ServiceError;

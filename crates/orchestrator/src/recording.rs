@@ -115,7 +115,11 @@ impl Consign {
         }];
         let mut define = |event| lines.push(Recorded::Definition(event));
         for product in catalogue.products_after(None).cloned() {
+            let (sku, traits) = (product.sku.clone(), catalogue.traits(&product.sku).clone());
             define(CatalogueEvent::ProductPut { product });
+            if !traits.is_none() {
+                define(CatalogueEvent::ProductTraitsSet { sku, traits });
+            }
         }
         for location in catalogue.locations().cloned() {
             define(CatalogueEvent::LocationPut { location });

@@ -14,6 +14,7 @@ use consign_sourcing::{
     Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
 };
 
+use crate::goods;
 use crate::service::{Inner, Views};
 use crate::strategies;
 
@@ -22,8 +23,6 @@ use crate::strategies;
 const UNKNOWN_KM: (u32, u32) = (0, 10_000);
 /// Locations that one decision looks at: the nearest.
 const CANDIDATES_MAX: usize = 256;
-/// Grams assumed of a parcel when rates are compared: the weight break that most small parcels share.
-const PARCEL_GRAMS: u32 = 1_000;
 
 /// Where locations are, what carriers ask, and how orders are sourced, ready for many decisions.
 #[derive(Debug, Default)]
@@ -91,21 +90,31 @@ impl Atlas {
         self.locations.iter().find(|spot| spot.id == *id)
     }
 
+    /// The lowest rate of a parcel to there. Rate tables know destinations, not origins: one rate for
+    /// all locations, until carriers have several.
+    fn rate(&self, terms: &Terms<'_>, grams: impl FnOnce() -> u32) -> Option<Minor> {
+        if self.carriers.is_empty() {
+            return None;
+        }
+        let (service, country, grams) = (
+            terms.service_level.as_str(),
+            terms.destination.country.as_str(),
+            grams(),
+        );
+        let quote = |carrier| consign_domain::carrier::quote(carrier, service, country, grams);
+        self.carriers.iter().filter_map(quote).min()
+    }
+
     /// Sorts the active locations into those that may serve, the nearest where there are too many,
     /// and those that have nothing of it.
     fn ask(
         &self,
         inputs: &mut Inputs,
         destination: &Destination,
-        service: &str,
+        rate: Option<Minor>,
         has_any: impl Fn(u32) -> bool,
     ) {
         let place = destination.position.map(Place::of);
-        let quote = |carrier| {
-            consign_domain::carrier::quote(carrier, service, &destination.country, PARCEL_GRAMS)
-        };
-        // Rate tables know destinations, not origins: one rate for all, until carriers have several.
-        let rate: Option<Minor> = self.carriers.iter().filter_map(quote).min();
         let km = |spot: &Spot| match place {
             Some(place) => spot.place.km_to(&place),
             None if spot.country == destination.country => UNKNOWN_KM.0,
@@ -136,6 +145,7 @@ impl Atlas {
     pub(crate) fn inputs<S: Stock>(
         &self,
         asked: &Asked<'_>,
+        catalogue: &Catalogue,
         now: impl FnOnce() -> Timestamp,
         cells_of: impl Fn(&Sku) -> S,
     ) -> Inputs {
@@ -175,7 +185,8 @@ impl Atlas {
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
             // The built-in strategy asks nothing about the order: nothing is stored of it.
-            facts: (self.strategy_number != BUILT_IN).then(|| Box::new(facts(terms, needs, now()))),
+            facts: (self.strategy_number != BUILT_IN)
+                .then(|| Box::new(facts(terms, needs, catalogue, now()))),
         };
         let cells: Vec<S> = wanted.keys().map(|sku| cells_of(sku)).collect();
         let refused: Vec<u32> = inputs
@@ -183,8 +194,8 @@ impl Atlas {
             .iter()
             .map(|(_, ordinal)| *ordinal)
             .collect();
-        let (to, service) = (terms.destination, terms.service_level);
-        self.ask(&mut inputs, to, service, |ordinal| {
+        let rate = self.rate(terms, || goods::grams(catalogue, needs));
+        self.ask(&mut inputs, terms.destination, rate, |ordinal| {
             cells.iter().any(|cells| cells.at(ordinal) > 0) || refused.contains(&ordinal)
         });
         inputs
@@ -221,7 +232,10 @@ pub(crate) trait Stock {
 /// A line that needs units.
 pub(crate) struct Need<'a> {
     pub(crate) line: u32,
+    pub(crate) sku: &'a Sku,
     pub(crate) units: u32,
+    /// Units that travel together: all, but of what is only asked about.
+    pub(crate) units_weighed: u32,
     pub(crate) parts: &'a [(Sku, u32)],
     pub(crate) only: Option<&'a LocationId>,
     pub(crate) unit_price: UnitPrice,
@@ -236,7 +250,9 @@ impl<'a> Need<'a> {
             };
             Some(Need {
                 line: nth,
+                sku: &line.sku,
                 units: line.quantity,
+                units_weighed: line.quantity,
                 parts,
                 only: line.pickup_location.as_ref(),
                 unit_price: line.unit_price,
@@ -290,7 +306,9 @@ impl Views {
                 };
                 Some(Need {
                     line: *line,
+                    sku: &of.sku,
                     units: *units,
+                    units_weighed: *units,
                     parts,
                     only: of.pickup_location.as_ref(),
                     unit_price: of.unit_price,
@@ -347,12 +365,19 @@ impl Views {
             needs,
             excluded,
         };
-        atlas.inputs(&asked, now, |sku| self.availability.of(sku))
+        atlas.inputs(&asked, &self.catalogue.load(), now, |sku| {
+            self.availability.of(sku)
+        })
     }
 }
 
 /// What a strategy of the retailer's own may ask about an order.
-pub(crate) fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
+pub(crate) fn facts(
+    terms: &Terms<'_>,
+    needs: &[Need<'_>],
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Facts {
     let value = |need: &Need<'_>| {
         let currency = terms.currency?;
         // What is too large for money counts as the largest: orders like that are refused elsewhere.
@@ -363,7 +388,7 @@ pub(crate) fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Fa
         value: value(need).unwrap_or_default(),
         ..LineFacts::default()
     };
-    Facts {
+    let mut facts = Facts {
         now,
         channel: terms.channel.into(),
         order_type: terms.order_type.cloned(),
@@ -372,7 +397,9 @@ pub(crate) fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Fa
         service_level: terms.service_level.clone(),
         lines: needs.iter().map(line).collect(),
         ..Facts::default()
-    }
+    };
+    goods::tell(catalogue, needs, &mut facts);
+    facts
 }
 
 impl Inner {

@@ -6,7 +6,7 @@
 //!
 //! | kind | CSV columns (`*`: may be left out) |
 //! |---|---|
-//! | products | `sku,name,kind*,weight_grams*` |
+//! | products | `sku,name,kind*,weight_grams*,handling*,attributes*`: `fragile cold_chain`, `season=summer; size=xl` |
 //! | locations | `id,name,kind,country,latitude,longitude,time_zone` |
 //! | inventory | `location,sku,quantity,reference*` |
 //! | orders | one row a line, rows of one order together: `external_id,channel,currency,placed_at*,customer,country,latitude*,longitude*,service_level*,sku,quantity,unit_price` |

@@ -10,8 +10,9 @@ use consign_domain::order::SplitPolicy;
 
 use crate::cost::{SiteCost, plain_shipment, weigh};
 use crate::facts::{Facts, figure};
-use crate::filter::{Reason, handles, held_back, is_for, refusal};
+use crate::filter::{Reason, held_back, is_for, refusal};
 use crate::inputs::{InputLine, Inputs};
+use crate::items::line_refusal;
 use crate::optimiser::{Optimum, Policy, Problem, Site, Solution, optimise};
 use crate::plan::{Allotment, Sourced};
 use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order};
@@ -133,7 +134,13 @@ impl<'a> Trial<'a> {
 
     fn may_serve(&self, at: usize, line: &InputLine, nth: usize) -> bool {
         self.inputs.may_serve(line, nth)
-            && (self.facts.lines.is_empty() || handles(self.known(nth), self.facts, at))
+            && (self.facts.lines.is_empty() || self.line_refusal(at, nth).is_none())
+    }
+
+    /// Why a candidate may not serve a line for what it is.
+    pub(crate) fn line_refusal(&self, at: usize, nth: usize) -> Option<Reason> {
+        let ordinal = self.inputs.candidates[nth].ordinal;
+        line_refusal(self.rule, self.known(nth), self.facts, ordinal, at)
     }
 
     /// Units of a line that a candidate could serve, were it the only line.

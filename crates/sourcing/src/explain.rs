@@ -64,9 +64,21 @@ pub struct CandidateReport {
     /// What it costs by the rule's weights; `None` where a filter removed it, or nobody looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<SiteCost>,
+    /// Lines that it could not serve for what they are, where it might serve others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_lines: Vec<RefusedLine>,
     /// What became of it.
     #[serde(flatten)]
     pub fate: Fate,
+}
+
+/// A line that a candidate could not serve for what it is, while it might serve others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedLine {
+    /// Its index in the order.
+    pub line: u32,
+    /// Why not.
+    pub reason: Reason,
 }
 
 /// A rule that could not say whether it is for an order, and so was not.
@@ -172,6 +184,7 @@ fn all(inputs: &Inputs, asked: impl Iterator<Item = CandidateReport>) -> Vec<Can
         km: None,
         rate: None,
         cost: None,
+        refused_lines: Vec::new(),
         fate: Fate::NoStock,
     };
     let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
@@ -186,6 +199,7 @@ fn report(inputs: &Inputs, nth: usize, cost: Option<SiteCost>, fate: Fate) -> Ca
         km: Some(candidate.km),
         rate: candidate.rate,
         cost,
+        refused_lines: Vec::new(),
         fate,
     }
 }
@@ -195,7 +209,16 @@ fn judged(trial: &Trial<'_>, plan: &Sourced, nth: usize) -> CandidateReport {
         Err(reason) => report(trial.inputs, nth, None, Fate::Filtered { reason }),
         Ok(judged) => {
             let fate = fate(trial, plan, nth, &judged);
-            report(trial.inputs, nth, Some(judged.cost), fate)
+            let lines = trial.inputs.lines.iter().enumerate();
+            let refused = lines.filter_map(|(at, line)| {
+                let reason = trial.line_refusal(at, nth)?;
+                let line = line.line;
+                Some(RefusedLine { line, reason })
+            });
+            CandidateReport {
+                refused_lines: refused.collect(),
+                ..report(trial.inputs, nth, Some(judged.cost), fate)
+            }
         }
     }
 }

@@ -42,6 +42,10 @@ pub struct Facts {
     pub load_permille: Vec<(u32, u32)>,
     /// How long a location's stock of what is wanted lasts, in tenths of a week.
     pub supply_tenths: Vec<(u32, u32)>,
+    /// The retailer's own attributes of the lines, as in [`Facts::lines`], each as `season=summer`;
+    /// empty when no line has any. Stored beside the facts, whose bytes were there before it.
+    #[serde(skip)]
+    pub attributes: Vec<Vec<CompactString>>,
 }
 
 impl Facts {
@@ -50,6 +54,11 @@ impl Facts {
     pub fn value(&self) -> Minor {
         let values = self.lines.iter().map(|line| line.value);
         values.fold(0, Minor::saturating_add)
+    }
+
+    /// Attributes of a line, each as `season=summer`.
+    pub(crate) fn attributes_of(&self, line: usize) -> &[CompactString] {
+        self.attributes.get(line).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::calendar::within;
 use crate::facts::{Facts, figure};
 use crate::inputs::Inputs;
+use crate::items::refusal_of_all;
 use crate::strategy::{CompiledRule, Known, Order, listed};
 
 /// Why a candidate may not serve.
@@ -36,6 +37,10 @@ pub enum Reason {
     NoRate,
     /// It cannot do the special handling that some line needs.
     SpecialHandling,
+    /// It takes no items like those of any line.
+    ItemRefused,
+    /// The rule assigns items like those of any line to other locations.
+    ItemAssignedElsewhere,
     /// It has no room left for a unit more.
     NoRoom,
 }
@@ -53,7 +58,9 @@ impl fmt::Display for Reason {
             Reason::CutOffTooLate => "its next cut-off is too far away",
             Reason::TooFar => "it is too far away",
             Reason::NoRate => "no carrier quotes a rate",
-            Reason::SpecialHandling => "it cannot do the special handling of any line",
+            Reason::SpecialHandling => "it cannot do the special handling",
+            Reason::ItemRefused => "it refuses such items",
+            Reason::ItemAssignedElsewhere => "the rule assigns such items to other locations",
             Reason::NoRoom => "it has no room left",
         })
     }
@@ -123,9 +130,7 @@ pub(crate) fn refusal(
             return Some(reason);
         }
     }
-    let able = |line: usize| handles(known, facts, line);
-    let none_able = !facts.lines.is_empty() && !(0..facts.lines.len()).any(able);
-    none_able.then_some(Reason::SpecialHandling)
+    refusal_of_all(rule, known, facts, candidate.ordinal)
 }
 
 fn assignment(known: &Known, facts: &Facts) -> Option<Reason> {
@@ -158,16 +163,6 @@ fn times(rule: &CompiledRule, known: &Known, facts: &Facts) -> Option<Reason> {
     let next = calendar.next_cut_off(zone, facts.now);
     let in_time = next.is_some_and(|next| next <= latest);
     (!in_time).then_some(Reason::CutOffTooLate)
-}
-
-/// Whether the location can do the special handling that a line needs.
-pub(crate) fn handles(known: Option<&Known>, facts: &Facts, line: usize) -> bool {
-    let Some(line) = facts.lines.get(line) else {
-        return true;
-    };
-    line.requires.iter().all(|word| {
-        known.is_some_and(|known| known.profile.handles.iter().any(|able| able == word))
-    })
 }
 
 /// Units of each SKU that must stay at a location, whatever it has.

@@ -2,6 +2,7 @@
 //! Most candidates follow each other, ask the same rate and have enough of everything; so an order
 //! against fifty locations takes a third of the room, and of the time to write it.
 
+use compact_str::CompactString;
 use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 use serde::{Deserialize, Serialize, Serializer};
@@ -27,6 +28,15 @@ pub(crate) enum Stored {
         split: SplitPolicy,
         columns: Columns,
         facts: Option<Box<Facts>>,
+    },
+    /// As `Ruled`, with attributes of the lines, which came later.
+    WithAttributes {
+        rule_version: u32,
+        strategy: u32,
+        split: SplitPolicy,
+        columns: Columns,
+        facts: Box<Facts>,
+        attributes: Vec<Vec<CompactString>>,
     },
 }
 
@@ -58,12 +68,29 @@ impl Stored {
             SplitPolicy::Allow if inputs.is_first() => Stored::Allow(columns),
             SplitPolicy::ShipComplete if inputs.is_first() => Stored::ShipComplete(columns),
             SplitPolicy::SingleLocation if inputs.is_first() => Stored::SingleLocation(columns),
-            split => Stored::Ruled {
-                rule_version: inputs.rule_version,
-                strategy: inputs.strategy,
+            split => Stored::ruled(inputs, split, columns),
+        }
+    }
+}
+
+impl Stored {
+    fn ruled(inputs: &Inputs, split: SplitPolicy, columns: Columns) -> Stored {
+        let (rule_version, strategy) = (inputs.rule_version, inputs.strategy);
+        match &inputs.facts {
+            Some(facts) if !facts.attributes.is_empty() => Stored::WithAttributes {
+                rule_version,
+                strategy,
                 split,
                 columns,
-                facts: inputs.facts.clone(),
+                attributes: facts.attributes.clone(),
+                facts: facts.clone(),
+            },
+            facts => Stored::Ruled {
+                rule_version,
+                strategy,
+                split,
+                columns,
+                facts: facts.clone(),
             },
         }
     }
@@ -126,6 +153,21 @@ impl From<Stored> for Inputs {
             } => Inputs {
                 strategy,
                 facts,
+                ..columns.inputs(rule_version, split)
+            },
+            Stored::WithAttributes {
+                rule_version,
+                strategy,
+                split,
+                columns,
+                facts,
+                attributes,
+            } => Inputs {
+                strategy,
+                facts: Some(Box::new(Facts {
+                    attributes,
+                    ..*facts
+                })),
                 ..columns.inputs(rule_version, split)
             },
         }
@@ -256,6 +298,15 @@ mod tests {
         assert_eq!(hex(&plain), format!("03020001{columns}00"));
         assert_eq!(hex(&full), format!("03020701{columns}01{facts_hex}"));
         assert_eq!(back(&bytes(&full)), full);
+        let mut named = full;
+        let facts = named.facts.as_mut().expect("they have some");
+        facts.attributes = vec![vec!["a=b".into()]];
+        let attributes = "010103613d62";
+        assert_eq!(
+            hex(&named),
+            format!("04020701{columns}{facts_hex}{attributes}")
+        );
+        assert_eq!(back(&bytes(&named)), named);
     }
 
     proptest! {

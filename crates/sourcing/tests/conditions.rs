@@ -84,6 +84,7 @@ fn inputs(values: &[i64]) -> Inputs {
             country: "NO".into(),
             service_level: "standard".into(),
             lines: values.iter().map(line).collect(),
+            attributes: vec![vec!["season=summer".into()]],
             ..Facts::default()
         })),
     }
@@ -121,6 +122,11 @@ fn a_rule_is_for_whom_its_condition_holds() {
             "order.lines[0].value * 2 == order.value - order.lines[0].value",
             "meant",
         ),
+        (
+            "order.lines.exists_one(line, 'season=summer' in line.attributes)",
+            "meant",
+        ),
+        ("size(order.lines[1].attributes) > 0", "others"),
         (
             "has(order.customer_group) && order.customer_group == 'staff'",
             "others",

@@ -17,7 +17,8 @@ use crate::progress::Progress;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Columns of a CSV file (those with * may be left out):
-  products   sku, name, kind*, weight_grams*
+  products   sku, name, kind*, weight_grams*, handling* (fragile cold_chain),
+             attributes* (season=summer; size=xl)
   locations  id, name, kind, country, latitude, longitude, time_zone
   inventory  location, sku, quantity, reference*
   orders     one row a line, rows of one order together: external_id, channel, currency, placed_at*,

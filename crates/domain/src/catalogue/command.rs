@@ -3,13 +3,14 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::traits::Traits;
 use super::types::{CarrierDefinition, LocationDefinition, Product};
 
 /// What the catalogue can be told. `expected_version` is the definition's own; `Some(0)` stands for
 /// "only if there is none yet". Versions and ordinals inside the definitions are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CatalogueCommand {
-    /// Defines a product, or defines it anew.
+    /// Defines a product, or defines it anew, with nothing particular about it.
     PutProduct {
         /// What.
         product: Product,
@@ -51,6 +52,15 @@ pub enum CatalogueCommand {
     /// Lets the version decide that did before the last activation.
     RollBackStrategy {
         /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
+    /// Defines a product, or defines it anew, with what is particular about it.
+    PutGoods {
+        /// What.
+        product: Product,
+        /// What is particular about it.
+        traits: Traits,
+        /// Which version the caller believes in.
         expected_version: Option<u64>,
     },
 }

@@ -5,6 +5,7 @@ use compact_str::{CompactString, format_compact};
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::state::{Catalogue, CatalogueEvent};
 use super::strategies;
+use super::traits::{self, Traits};
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind, Zone};
 use crate::entity::{Decision, DecisionOf};
 use crate::money::{AMOUNT_MAX, Currency};
@@ -27,7 +28,12 @@ pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decid
         CatalogueCommand::PutProduct {
             product,
             expected_version,
-        } => put_product(catalogue, product, *expected_version),
+        } => put_product(catalogue, product, &Traits::default(), *expected_version),
+        CatalogueCommand::PutGoods {
+            product,
+            traits,
+            expected_version,
+        } => put_product(catalogue, product, traits, *expected_version),
         CatalogueCommand::PutLocation {
             location,
             expected_version,
@@ -65,10 +71,17 @@ fn put(changed: bool, event: CatalogueEvent, reply: CatalogueReply) -> DecisionO
     }
 }
 
-fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) -> Decided {
+/// A product and what is particular about it have one version.
+fn put_product(
+    catalogue: &Catalogue,
+    product: &Product,
+    traits: &Traits,
+    expected: Option<u64>,
+) -> Decided {
     let known = catalogue.product(&product.sku);
     expect(known.map(|known| known.version), expected)?;
     text("/name", &product.name)?;
+    traits::check(traits)?;
     check_components(catalogue, product)?;
     check_still_a_component(catalogue, known, product)?;
     let version = known.map_or(0, |known| known.version);
@@ -76,7 +89,8 @@ fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) 
         version,
         ..product.clone()
     };
-    let changed = known != Some(&same);
+    let other_traits = catalogue.traits(&product.sku) != traits;
+    let changed = known != Some(&same) || other_traits;
     let definition = Product {
         version: version + u64::from(changed),
         ..same
@@ -84,12 +98,18 @@ fn put_product(catalogue: &Catalogue, product: &Product, expected: Option<u64>) 
     let event = CatalogueEvent::ProductPut {
         product: definition.clone(),
     };
+    let set = CatalogueEvent::ProductTraitsSet {
+        sku: product.sku.clone(),
+        traits: traits.clone(),
+    };
     let reply = CatalogueReply::Product {
         definition,
         created: known.is_none(),
         changed,
     };
-    Ok(put(changed, event, reply))
+    let mut decided = put(changed, event, reply);
+    decided.events.extend(other_traits.then_some(set));
+    Ok(decided)
 }
 
 fn check_components(catalogue: &Catalogue, product: &Product) -> Result<(), CatalogueRejection> {

@@ -6,6 +6,7 @@ pub mod command;
 mod decide;
 pub mod state;
 pub mod strategies;
+pub mod traits;
 pub mod types;
 
 pub use command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
@@ -15,5 +16,9 @@ pub use state::{
 pub use strategies::{
     Activation, BUILT_IN, STRATEGIES_MAX, STRATEGY_BYTES_MAX, Strategies, StrategyRecord,
     StrategyVersion,
+};
+pub use traits::{
+    ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, HANDLING_MAX, TRAIT_NAME_BYTES_MAX, Traits,
+    is_attribute_value, is_trait_name,
 };
 pub use types::*;

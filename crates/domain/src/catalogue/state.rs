@@ -1,6 +1,7 @@
 //! The catalogue as it stands in memory and in its stored parts: one part per definition.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::decide;
 use super::strategies::{Strategies, StrategyRecord, StrategyVersion};
+use super::traits::Traits;
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
 use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
@@ -79,6 +81,13 @@ pub enum CatalogueEvent {
     },
     /// The one decides again that did before the last activation.
     StrategyRolledBack,
+    /// What is particular about a product was defined anew.
+    ProductTraitsSet {
+        /// Which product.
+        sku: Sku,
+        /// As it is now; with nothing in it when nothing is particular any more.
+        traits: Traits,
+    },
 }
 
 /// The catalogue asks nothing of anybody.
@@ -102,13 +111,31 @@ pub struct Catalogue {
     locations: OrdMap<LocationId, Arc<LocationDefinition>>,
     carriers: OrdMap<CarrierId, Arc<CarrierDefinition>>,
     strategies: Strategies,
+    /// Of those products about which something is particular.
+    traits: OrdMap<Sku, Arc<Traits>>,
 }
+
+/// Of a product about which nothing is particular.
+static NO_TRAITS: Traits = Traits {
+    handling: BTreeSet::new(),
+    attributes: BTreeMap::new(),
+};
 
 impl Catalogue {
     /// A product.
     #[must_use]
     pub fn product(&self, sku: &Sku) -> Option<&Product> {
         self.products.get(sku).map(Arc::as_ref)
+    }
+    /// What is particular about a product: nothing about an unknown one.
+    #[must_use]
+    pub fn traits(&self, sku: &Sku) -> &Traits {
+        self.traits.get(sku).map_or(&NO_TRAITS, Arc::as_ref)
+    }
+    /// Whether anything is particular about any product.
+    #[must_use]
+    pub fn has_traits(&self) -> bool {
+        !self.traits.is_empty()
     }
     /// A location.
     #[must_use]
@@ -175,6 +202,8 @@ pub enum CataloguePartKey {
     Strategy(u32),
     /// What happened to them.
     StrategyRecord,
+    /// What is particular about a product.
+    Traits(Sku),
 }
 
 /// A stored definition.
@@ -192,6 +221,8 @@ pub enum CataloguePart {
     Strategy(Arc<StrategyVersion>),
     /// What happened to them.
     StrategyRecord(StrategyRecord),
+    /// What is particular about a product.
+    Traits(Sku, Arc<Traits>),
 }
 
 impl Entity for Catalogue {
@@ -258,6 +289,12 @@ impl Entity for Catalogue {
                 self.strategies.activate(*number, stamp);
             }
             CatalogueEvent::StrategyRolledBack => self.strategies.roll_back(),
+            CatalogueEvent::ProductTraitsSet { sku, traits } if traits.is_none() => {
+                self.traits.remove(sku);
+            }
+            CatalogueEvent::ProductTraitsSet { sku, traits } => {
+                self.traits.insert(sku.clone(), Arc::new(traits.clone()));
+            }
         }
     }
 
@@ -296,6 +333,7 @@ impl Entity for Catalogue {
             CatalogueEvent::StrategyActivated { .. } | CatalogueEvent::StrategyRolledBack => {
                 CataloguePartKey::StrategyRecord
             }
+            CatalogueEvent::ProductTraitsSet { sku, .. } => CataloguePartKey::Traits(sku.clone()),
         };
         parts.push(changed);
     }
@@ -321,6 +359,10 @@ impl Entity for Catalogue {
             CataloguePartKey::StrategyRecord => {
                 let record = self.strategies.record();
                 (record.revision > 0).then(|| CataloguePart::StrategyRecord(record.clone()))
+            }
+            CataloguePartKey::Traits(sku) => {
+                let traits = self.traits.get(sku).cloned();
+                traits.map(|traits| CataloguePart::Traits(sku.clone(), traits))
             }
         };
         part.map(Cow::Owned)
@@ -349,6 +391,9 @@ impl Entity for Catalogue {
                 }
                 CataloguePart::StrategyRecord(record) => {
                     catalogue.strategies.record = record;
+                }
+                CataloguePart::Traits(sku, traits) => {
+                    catalogue.traits.insert(sku, traits);
                 }
             }
         }

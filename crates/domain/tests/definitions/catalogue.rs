@@ -13,20 +13,23 @@ use consign_domain::order::Fulfilment;
 use consign_domain::time::Timestamp;
 
 /// A catalogue and its stored parts.
-struct Book {
-    catalogue: Catalogue,
+pub(crate) struct Book {
+    pub(crate) catalogue: Catalogue,
     stored: BTreeMap<CataloguePartKey, CataloguePart>,
 }
 
 impl Book {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             catalogue: Catalogue::empty(CatalogueId),
             stored: BTreeMap::new(),
         }
     }
 
-    fn put(&mut self, command: &CatalogueCommand) -> Result<CatalogueReply, CatalogueRejection> {
+    pub(crate) fn put(
+        &mut self,
+        command: &CatalogueCommand,
+    ) -> Result<CatalogueReply, CatalogueRejection> {
         let context = Context {
             now: Timestamp(7),
             occurred_at: None,
@@ -38,11 +41,10 @@ impl Book {
             Catalogue::touched_parts(event, &mut touched);
             self.catalogue.apply(event, &context.stamp());
             for key in touched {
-                let part = self
-                    .catalogue
-                    .part(&key)
-                    .expect("definitions are never taken away");
-                self.stored.insert(key, part.into_owned());
+                match self.catalogue.part(&key) {
+                    Some(part) => self.stored.insert(key, part.into_owned()),
+                    None => self.stored.remove(&key),
+                };
             }
         }
         let parts = self.stored.clone().into_iter().collect();
@@ -50,7 +52,10 @@ impl Book {
         Ok(decision.reply)
     }
 
-    fn product(&mut self, product: &Product) -> Result<CatalogueReply, CatalogueRejection> {
+    pub(crate) fn product(
+        &mut self,
+        product: &Product,
+    ) -> Result<CatalogueReply, CatalogueRejection> {
         self.put(&CatalogueCommand::PutProduct {
             product: product.clone(),
             expected_version: None,
@@ -78,11 +83,11 @@ impl Book {
     }
 }
 
-fn sku(name: &str) -> Sku {
+pub(crate) fn sku(name: &str) -> Sku {
     Sku::new(name).expect("a valid name")
 }
 
-fn product(name: &str, kind: ProductKind, components: &[(&str, u32)]) -> Product {
+pub(crate) fn product(name: &str, kind: ProductKind, components: &[(&str, u32)]) -> Product {
     let component = |(name, quantity): &(&str, u32)| Component {
         sku: sku(name),
         quantity: *quantity,
@@ -135,7 +140,7 @@ fn carrier(name: &str, prefix: &str) -> CarrierDefinition {
     }
 }
 
-fn pointer(result: Result<CatalogueReply, CatalogueRejection>) -> String {
+pub(crate) fn pointer(result: Result<CatalogueReply, CatalogueRejection>) -> String {
     match result {
         Err(CatalogueRejection::Invalid { pointer, .. }) => pointer.into(),
         other => panic!("it should be invalid: {other:?}"),

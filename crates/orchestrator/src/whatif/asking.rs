@@ -35,7 +35,9 @@ impl Replay<'_> {
         inputs.facts = match (&course.header, self.atlas.strategy_number) {
             (Some(header), number) if number != 0 => Some(known.unwrap_or_else(|| {
                 let terms = Terms::of(header);
-                Box::new(crate::sourcing::facts(&terms, &needs_of(course, needs), at))
+                let catalogue = &self.recording.catalogue;
+                let needs = needs_of(course, needs);
+                Box::new(crate::sourcing::facts(&terms, &needs, catalogue, at))
             })),
             _ => None,
         };
@@ -73,6 +75,7 @@ impl Replay<'_> {
         };
         let mut inputs = self.atlas.inputs(
             &asked,
+            &self.recording.catalogue,
             || at,
             |sku: &Sku| {
                 let nth = skus.iter().position(|(known, ..)| *known == sku);
@@ -213,7 +216,9 @@ fn needs_of<'c>(course: &'c Course, needs: &[(u32, u32)]) -> Vec<Need<'c>> {
         };
         Some(Need {
             line: *line,
+            sku: &of.sku,
             units: *units,
+            units_weighed: *units,
             parts,
             only: of.pickup_location.as_ref(),
             unit_price: of.unit_price,

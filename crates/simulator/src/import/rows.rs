@@ -195,7 +195,35 @@ fn body(kind: ImportKind, fields: &Map<String, Value>) -> Result<Value, String> 
         ImportKind::Locations => &["latitude", "longitude"],
         ImportKind::Inventory | ImportKind::Orders => &["quantity"],
     };
-    numbers(fields, names).map(Value::Object)
+    let mut body = numbers(fields, names)?;
+    if kind == ImportKind::Products {
+        split_traits(&mut body)?;
+    }
+    Ok(Value::Object(body))
+}
+
+/// Turns `fragile cold_chain` into a list, and `season=summer; size=xl` into values by name.
+fn split_traits(body: &mut Map<String, Value>) -> Result<(), String> {
+    if let Some(Value::String(text)) = body.get("handling") {
+        let names: Vec<&str> = text.split_whitespace().collect();
+        body.insert("handling".to_owned(), json!(names));
+    }
+    let Some(Value::String(text)) = body.get("attributes") else {
+        return Ok(());
+    };
+    let mut attributes = Map::new();
+    for pair in text.split(';').map(str::trim).filter(|it| !it.is_empty()) {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(format!("attributes has no name=value: {pair}"));
+        };
+        let name = name.trim().to_owned();
+        if attributes.contains_key(&name) {
+            return Err(format!("attributes has {name} twice"));
+        }
+        attributes.insert(name, value.trim().into());
+    }
+    body.insert("attributes".to_owned(), attributes.into());
+    Ok(())
 }
 
 /// Puts rows of one order together.
@@ -310,6 +338,26 @@ mod tests {
             Ok(json!({"sku": "A", "name": "Apple", "weight_grams": 120}))
         );
         assert_eq!(rows[1], Ok(json!({"sku": "B", "name": "Pear"})));
+    }
+
+    #[test]
+    fn traits_are_split() {
+        let rows = read(
+            ImportKind::Products,
+            "sku,name,handling,attributes\nA,Cod,cold_chain  fragile,season=winter; size = xl;\n\
+             B,Mug,,\nC,Cup,,summer\nD,Pan,,a=1;a=2\n",
+        );
+        assert_eq!(
+            rows[0],
+            Ok(
+                json!({"sku": "A", "name": "Cod", "handling": ["cold_chain", "fragile"],
+                "attributes": {"season": "winter", "size": "xl"}})
+            )
+        );
+        assert_eq!(rows[1], Ok(json!({"sku": "B", "name": "Mug"})));
+        let reason = |reason: &str| Err(reason.to_owned());
+        assert_eq!(rows[2], reason("attributes has no name=value: summer"));
+        assert_eq!(rows[3], reason("attributes has a twice"));
     }
 
     #[test]

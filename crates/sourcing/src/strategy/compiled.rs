@@ -1,11 +1,13 @@
 //! A strategy that has been checked, and tied to the locations that there are.
 
 use compact_str::{CompactString, format_compact};
+use consign_domain::catalogue::{is_attribute_value, is_trait_name};
 use consign_domain::money::Minor;
 
 use super::expression::{Expression, STEPS_MAX};
 use super::{Filters, Profile, Rule, Strategy};
 use crate::calendar::ZoneTable;
+use crate::items::ItemMembers;
 
 /// Rules of a strategy at most.
 const RULES_MAX: usize = 64;
@@ -57,6 +59,8 @@ pub(crate) struct CompiledRule {
     pub(crate) expression: Option<Expression>,
     /// Rising; `None` when any location may serve.
     pub(crate) members: Option<Vec<u32>>,
+    /// Where items go that are assigned.
+    pub(crate) item_members: Vec<ItemMembers>,
     /// Whether it filters nothing, and nothing is known of any location.
     pub(crate) plain: bool,
 }
@@ -193,26 +197,59 @@ impl Strategy {
             return Err(wrong(&place("split.shipments_max"), "must be at least 1"));
         }
         costs_are_sane(nth, rule)?;
-        let mut members = None;
-        for (which, name) in rule.filters.groups.iter().enumerate() {
-            let place = format_compact!("rules[{nth}].filters.groups[{which}]");
+        let groups = &rule.filters.groups;
+        let members = self.members_of_all(&place("filters.groups"), groups, known)?;
+        Ok(CompiledRule {
+            item_members: self.item_members(&place("filters.item_groups"), rule, known)?,
+            plain: rule.filters == Filters::default() && self.locations.is_empty(),
+            rule: rule.clone(),
+            expression,
+            members: (!groups.is_empty()).then_some(members),
+        })
+    }
+
+    fn item_members(
+        &self,
+        place: &str,
+        rule: &Rule,
+        known: &[KnownLocation],
+    ) -> Result<Vec<ItemMembers>, StrategyError> {
+        let item_groups = &rule.filters.item_groups;
+        count(place, item_groups.len(), ENTRIES_MAX)?;
+        let members = |(item, groups): (&CompactString, &Vec<CompactString>)| {
+            let place = format_compact!("{place}.{item}");
+            is_item(&place, item)?;
+            names(&place, groups)?;
+            if groups.is_empty() {
+                return Err(wrong(&place, "there must be at least one group"));
+            }
+            Ok(ItemMembers {
+                word: item.clone(),
+                members: self.members_of_all(&place, groups, known)?,
+            })
+        };
+        item_groups.iter().map(members).collect()
+    }
+
+    /// Ordinals of the members of any of these groups, rising.
+    fn members_of_all(
+        &self,
+        place: &str,
+        groups: &[CompactString],
+        known: &[KnownLocation],
+    ) -> Result<Vec<u32>, StrategyError> {
+        let mut members = Vec::new();
+        for (which, name) in groups.iter().enumerate() {
+            let place = format_compact!("{place}[{which}]");
             let group = self
                 .groups
                 .get(name)
                 .ok_or_else(|| wrong(&place, &format_compact!("there is no group {name:?}")))?;
-            let more = self.members(&place, group, known)?;
-            members.get_or_insert_with(Vec::new).extend(more);
+            members.extend(self.members(&place, group, known)?);
         }
-        if let Some(members) = &mut members {
-            members.sort_unstable();
-            members.dedup();
-        }
-        Ok(CompiledRule {
-            plain: rule.filters == Filters::default() && self.locations.is_empty(),
-            rule: rule.clone(),
-            expression,
-            members,
-        })
+        members.sort_unstable();
+        members.dedup();
+        Ok(members)
     }
 
     fn members(
@@ -279,6 +316,10 @@ fn profile_is_sane(place: &str, profile: &Profile) -> Result<(), StrategyError> 
     ] {
         names(&at(what), list)?;
     }
+    count(&at("refuses"), profile.refuses.len(), ENTRIES_MAX)?;
+    for (nth, item) in profile.refuses.iter().enumerate() {
+        is_item(&at(&format_compact!("refuses[{nth}]")), item)?;
+    }
     count(&at("closures"), profile.closures.len(), ENTRIES_MAX)?;
     count(&at("ring_fenced"), profile.ring_fenced.len(), ENTRIES_MAX)?;
     for (nth, closure) in profile.closures.iter().enumerate() {
@@ -335,6 +376,21 @@ fn named(place: &str, name: &str) -> Result<(), StrategyError> {
         ));
     }
     Ok(())
+}
+
+/// Whether products can have it: the name of a special handling, or an attribute with its value.
+fn is_item(place: &str, item: &str) -> Result<(), StrategyError> {
+    let known = match item.split_once('=') {
+        Some((name, value)) => is_trait_name(name) && is_attribute_value(value),
+        None => is_trait_name(item),
+    };
+    if known {
+        return Ok(());
+    }
+    let reason = format_compact!(
+        "{item:?} is neither a special handling such as \"cold_chain\" nor an attribute such as \"season=summer\""
+    );
+    Err(wrong(place, &reason))
 }
 
 fn names(place: &str, list: &[CompactString]) -> Result<(), StrategyError> {

@@ -45,7 +45,7 @@ const ORDER_FIELDS: [&str; 7] = [
 ];
 const LINES: &str = "lines";
 /// What a line has.
-const LINE_FIELDS: [&str; 2] = ["value", "requires"];
+const LINE_FIELDS: [&str; 3] = ["value", "requires", "attributes"];
 /// What may be called.
 const FUNCTIONS: [&str; 23] = [
     operators::CONDITIONAL,
@@ -107,6 +107,7 @@ struct OrderView<'f> {
 struct LineView<'f> {
     value: Minor,
     requires: &'f [CompactString],
+    attributes: &'f [CompactString],
 }
 
 impl<'f> Order<'f> {
@@ -120,9 +121,10 @@ impl<'f> Order<'f> {
     fn context(&self) -> &Context<'f, 'f> {
         self.context.get_or_init(|| {
             let facts = self.facts;
-            let line = |line: &'f LineFacts| LineView {
+            let line = |(at, line): (usize, &'f LineFacts)| LineView {
                 value: line.value,
                 requires: &line.requires,
+                attributes: facts.attributes_of(at),
             };
             let view = OrderView {
                 channel: &facts.channel,
@@ -131,7 +133,7 @@ impl<'f> Order<'f> {
                 country: &facts.country,
                 service_level: &facts.service_level,
                 value: facts.value(),
-                lines: facts.lines.iter().map(line).collect(),
+                lines: facts.lines.iter().enumerate().map(line).collect(),
             };
             let mut context = Context::with_env(Arc::clone(&LANGUAGE));
             let added = context.add_variable(ORDER, cel::to_value(view).unwrap_or(Value::Null));
@@ -203,6 +205,7 @@ impl Expression {
             country: "GB".into(),
             service_level: "standard".into(),
             lines: vec![line.clone(), line],
+            attributes: vec![vec!["season=summer".into()]; 2],
             ..Facts::default()
         };
         let order = Order::of(&facts);

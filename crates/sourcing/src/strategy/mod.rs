@@ -100,6 +100,10 @@ pub struct Filters {
     pub cut_off_within_minutes: Option<u32>,
     /// So many units of each SKU stay there.
     pub minimum_remaining: u32,
+    /// Items of a kind only from these groups: by special handling (`cold_chain`) or attribute
+    /// (`season=summer`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub item_groups: BTreeMap<CompactString, Vec<CompactString>>,
 }
 
 /// What a plan costs, in minor units of money. A weight turns a figure that is no money into some.
@@ -189,6 +193,10 @@ pub struct Profile {
     pub calendar: Option<Calendar>,
     /// Special handling that it can do.
     pub handles: Vec<CompactString>,
+    /// Items that it does not take: special handling (`cold_chain`) or attributes
+    /// (`season=summer`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<CompactString>,
     /// Units of each SKU that are never promised.
     pub safety_stock: u32,
     /// Units of each SKU that are kept for a channel.
