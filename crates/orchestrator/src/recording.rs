@@ -232,8 +232,11 @@ fn of_order(
     })
 }
 
+/// Whose reservation changed, if it was one, and by how much what may be granted did.
+type Change = (Option<OrderId>, Vec<(Sku, i64)>);
+
 /// What an event changes about what may be granted, and whose reservation it was.
-fn changes_of(event: &LocationEvent) -> Vec<(Option<OrderId>, Vec<(Sku, i64)>)> {
+fn changes_of(event: &LocationEvent) -> Vec<Change> {
     use LocationEvent as E;
     let order = match event {
         E::Reserved { attempt, .. }

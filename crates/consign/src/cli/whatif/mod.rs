@@ -103,13 +103,13 @@ impl Whatif {
             }
             orders => {
                 let path = path_of(orders.unwrap_or(".."));
-                let asking = self.from_node(&path, progress);
+                let asking = self.asked_for(&path, progress);
                 Ok(node_options::runtime(1)?.block_on(asking)?)
             }
         }
     }
 
-    async fn from_node(
+    async fn asked_for(
         &self,
         path: &str,
         progress: &mut Progress,
