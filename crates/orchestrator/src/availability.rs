@@ -4,20 +4,25 @@
 //! them would serve. All of it is this node's own view at this moment: nothing is asked of other nodes
 //! and nothing is held. Whoever orders right after may find it gone.
 
+use std::collections::BTreeSet;
+
 use compact_str::CompactString;
 use consign_domain::catalogue::LocationKind;
 use consign_domain::ids::{LocationId, Sku};
 use consign_domain::money::{Currency, UnitPrice};
 use consign_domain::order::{Destination, Fulfilment, SplitPolicy};
-use consign_sourcing::{Offer, decide, offers};
+use consign_domain::time::Timestamp;
+use consign_sourcing::{Inputs, Offer, Promise, Sourced, decide, offers};
 
 use crate::error::ServiceError;
 use crate::orders::ProductLine;
 use crate::service::{Consign, Views};
-use crate::sourcing::{Need, Terms};
+use crate::sourcing::{Atlas, Need, Terms};
 
 /// Units of one location that are told of at most.
 const OFFER_UNITS_MAX: u32 = 1_000_000;
+/// Shops of which it is said when something could be picked up there: the nearest.
+pub const PICKUP_MAX: usize = 10;
 
 /// Who asks, as far as a strategy's rules look at it.
 #[derive(Clone, Debug)]
@@ -56,6 +61,8 @@ pub struct SkuAvailability {
     pub strategy: u32,
     /// Who may give some of it, nearest first.
     pub offers: Vec<LocationOffer>,
+    /// From when to when an order of one unit would be there; none where nobody knows.
+    pub promise: Option<Promise>,
 }
 
 impl SkuAvailability {
@@ -84,6 +91,8 @@ pub struct LocationOffer {
     pub km: Option<u32>,
     /// Units, at least 1 and at most 1,000,000.
     pub units: u32,
+    /// When it could be picked up; known of the nearest [`PICKUP_MAX`] shops whose hours are known.
+    pub ready_at: Option<Timestamp>,
 }
 
 /// What a cart holds.
@@ -106,6 +115,8 @@ pub struct CartAvailability {
     pub shipments: Vec<Shipment>,
     /// (index of a line, units) that nobody would serve.
     pub short: Vec<(u32, u32)>,
+    /// From when to when all that is sent would be there; none where nobody knows, or some is short.
+    pub promise: Option<Promise>,
 }
 
 /// What a location would serve of a cart.
@@ -119,6 +130,10 @@ pub struct Shipment {
     pub km: Option<u32>,
     /// (index of a line, units).
     pub lines: Vec<(u32, u32)>,
+    /// From when to when what it sends would be there.
+    pub promise: Option<Promise>,
+    /// When what is picked up there would be ready.
+    pub ready_at: Option<Timestamp>,
 }
 
 impl Consign {
@@ -179,22 +194,36 @@ impl Views {
             unit_price: UnitPrice::default(),
         };
         let terms = shopper.terms(None);
-        let inputs = self.inputs(&atlas, &terms, SplitPolicy::Allow, &[need], &[]);
+        let mut inputs = self.inputs(&atlas, &terms, SplitPolicy::Allow, &[need], &[]);
+        let now = self.hosts().node.now();
+        let mut shops = 0;
         let offer = |offer: &Offer| {
             let spot = atlas.by_ordinal(offer.ordinal)?;
+            shops += usize::from(spot.kind == LocationKind::Store);
+            let is_told = spot.kind == LocationKind::Store && shops <= PICKUP_MAX;
+            let ready_at = || atlas.strategy.ready_at(offer.ordinal, now);
             Some(LocationOffer {
                 location: spot.id.clone(),
                 kind: spot.kind,
                 km: shopper.destination.position.map(|_| offer.km),
                 units: offer.units,
+                ready_at: is_told.then(ready_at).flatten(),
             })
         };
         let mut found = offers(&atlas.strategy, &inputs, 0);
         found.sort_unstable_by_key(|offer| (offer.km, offer.ordinal));
+        let offers: Vec<LocationOffer> = found.iter().filter_map(offer).collect();
+        let promise = atlas.strategy.promises().then(|| {
+            // What an order of one unit would get, decided as orders are.
+            inputs.lines.iter_mut().for_each(|line| line.units = 1);
+            let plan = decide(&atlas.strategy, &inputs).plan;
+            promised(&atlas, &inputs, &plan, |_| true)
+        });
         SkuAvailability {
             is_stocked: true,
             strategy: atlas.strategy_number,
-            offers: found.iter().filter_map(offer).collect(),
+            offers,
+            promise: promise.flatten(),
         }
     }
 
@@ -207,25 +236,63 @@ impl Views {
         let atlas = self.atlas.load();
         let inputs = self.inputs(&atlas, terms, split, needs, &[]);
         let plan = decide(&atlas.strategy, &inputs).plan;
-        let km = |ordinal: u32| {
-            let candidate = inputs.candidates.iter().find(|it| it.ordinal == ordinal)?;
-            terms.destination.position.map(|_| candidate.km)
+        let now = self.hosts().node.now();
+        let is_sent = |line: u32| {
+            let mut picked_up = inputs.lines.iter().filter(|of| of.only.is_some());
+            !picked_up.any(|of| of.line == line)
         };
         let shipment = |ordinal: &u32| {
             let spot = atlas.by_ordinal(*ordinal)?;
+            let nth = inputs
+                .candidates
+                .iter()
+                .position(|it| it.ordinal == *ordinal)?;
+            let km = inputs.candidates[nth].km;
             let own = plan.allotments.iter().filter(|of| of.ordinal == *ordinal);
+            let lines: Vec<(u32, u32)> = own.map(|of| (of.line, of.units)).collect();
+            let sends = lines.iter().any(|(line, _)| is_sent(*line));
+            let hands_out = lines.iter().any(|(line, _)| !is_sent(*line));
+            let promise = || atlas.strategy.promise(&inputs, nth);
+            let ready_at = || atlas.strategy.ready_at(*ordinal, now);
             Some(Shipment {
                 location: spot.id.clone(),
                 kind: spot.kind,
-                km: km(*ordinal),
-                lines: own.map(|of| (of.line, of.units)).collect(),
+                km: terms.destination.position.map(|_| km),
+                lines,
+                promise: sends.then(promise).flatten(),
+                ready_at: hands_out.then(ready_at).flatten(),
             })
         };
         let shipments = plan.locations.iter().filter_map(shipment).collect();
         CartAvailability {
             strategy: atlas.strategy_number,
             shipments,
+            promise: promised(&atlas, &inputs, &plan, is_sent),
             short: plan.short,
         }
     }
+}
+
+/// From when to when all is there that a plan sends; none where a part of it is not known, or short.
+fn promised(
+    atlas: &Atlas,
+    inputs: &Inputs,
+    plan: &Sourced,
+    is_sent: impl Fn(u32) -> bool,
+) -> Option<Promise> {
+    if !plan.short.is_empty() || !atlas.strategy.promises() {
+        return None;
+    }
+    let sent = plan.allotments.iter().filter(|of| is_sent(of.line));
+    let mut whole: Option<Promise> = None;
+    let from: BTreeSet<u32> = sent.map(|of| of.ordinal).collect();
+    for ordinal in from {
+        let nth = inputs
+            .candidates
+            .iter()
+            .position(|it| it.ordinal == ordinal)?;
+        let promise = atlas.strategy.promise(inputs, nth)?;
+        whole = Some(whole.map_or(promise, |whole| whole.and(promise)));
+    }
+    whole
 }

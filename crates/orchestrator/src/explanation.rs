@@ -8,7 +8,7 @@ use consign_domain::catalogue::BUILT_IN;
 use consign_domain::ids::{LocationId, OrderId};
 use consign_domain::order::{Assignment, OrderEvent};
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Compiled, Explanation, Inputs, explain};
+use consign_sourcing::{Compiled, Explanation, Inputs, Promise, explain};
 
 use crate::error::ServiceError;
 use crate::service::Consign;
@@ -133,7 +133,12 @@ fn readable(
         if let Some(km) = candidate.km {
             text.push_str(&format!(", {km} km"));
         }
-        text.push_str(&format!(": {}\n", candidate.fate));
+        text.push_str(&format!(": {}", candidate.fate));
+        if let Some(Promise { earliest, latest }) = candidate.promise {
+            let [earliest, latest] = [earliest, latest].map(String::from);
+            text.push_str(&format!("; there from {earliest} to {latest}"));
+        }
+        text.push('\n');
     }
     for allotment in &explanation.plan.allotments {
         let from = name(allotment.ordinal);

@@ -26,10 +26,12 @@ mod strategies;
 mod tracking;
 mod view;
 
-pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
+pub use availability::{
+    Cart, CartAvailability, LocationOffer, PICKUP_MAX, Shipment, Shopper, SkuAvailability,
+};
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
-pub use consign_sourcing::Strategy;
+pub use consign_sourcing::{Promise, Strategy};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;

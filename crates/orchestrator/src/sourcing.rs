@@ -11,16 +11,14 @@ use consign_domain::order::{
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
+    ASSUMED_KM, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
+    decide,
 };
 
 use crate::service::{Inner, Views};
 use crate::strategies;
 use crate::view::AvailabilityOfSku;
 
-/// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
-/// do not say where they go.
-const UNKNOWN_KM: (u32, u32) = (0, 10_000);
 /// Locations that one decision looks at: the nearest.
 const CANDIDATES_MAX: usize = 256;
 /// Grams assumed of a parcel when rates are compared: the weight break that most small parcels share.
@@ -102,10 +100,12 @@ impl Atlas {
         };
         // Rate tables know destinations, not origins: one rate for all, until carriers have several.
         let rate: Option<Minor> = self.carriers.iter().filter_map(quote).min();
+        // Who promises must tell a place next door from one that nobody knows.
+        let nearest = u32::from(self.strategy.promises());
         let km = |spot: &Spot| match place {
-            Some(place) => spot.place.km_to(&place),
-            None if spot.country == destination.country => UNKNOWN_KM.0,
-            None => UNKNOWN_KM.1,
+            Some(place) => spot.place.km_to(&place).max(nearest),
+            None if spot.country == destination.country => ASSUMED_KM[0],
+            None => ASSUMED_KM[1],
         };
         inputs.candidates.reserve(self.locations.len());
         for spot in self.locations.iter().filter(|spot| spot.active) {

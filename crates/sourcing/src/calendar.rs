@@ -26,7 +26,7 @@ impl ZoneTable {
     }
 
     /// The local day number (since 1970-01-01) and the second of that day by the clock on the wall.
-    fn local(&self, second: i64) -> (i64, i64) {
+    pub(crate) fn local(&self, second: i64) -> (i64, i64) {
         let local = second + self.offset_at(second);
         (
             local.div_euclid(SECONDS_PER_DAY),
@@ -35,7 +35,7 @@ impl ZoneTable {
     }
 
     /// The second since 1970 that a local time stands for.
-    fn moment(&self, day: i64, second_of_day: i64) -> i64 {
+    pub(crate) fn moment(&self, day: i64, second_of_day: i64) -> i64 {
         let local = day * SECONDS_PER_DAY + second_of_day;
         let mut from = i64::MIN;
         let rows = &self.0;
@@ -70,8 +70,19 @@ pub struct Time {
     minute: u16,
 }
 
+impl Day {
+    /// Days since 1970-01-01.
+    pub(crate) fn number(self) -> i64 {
+        self.number
+    }
+
+    pub(crate) fn of_number(number: i64) -> Day {
+        Day { number }
+    }
+}
+
 impl Time {
-    fn second(self) -> i64 {
+    pub(crate) fn second(self) -> i64 {
         i64::from(self.minute) * 60
     }
 }
@@ -209,9 +220,13 @@ const WEEK: [Weekday; 7] = [
     Weekday::Wednesday,
 ];
 
+pub(crate) fn weekday_of(day: i64) -> Weekday {
+    WEEK[day.rem_euclid(7) as usize]
+}
+
 impl Calendar {
-    fn works_on(&self, day: i64) -> bool {
-        let weekday = WEEK[day.rem_euclid(7) as usize];
+    pub(crate) fn works_on(&self, day: i64) -> bool {
+        let weekday = weekday_of(day);
         let holiday = self.holidays.iter().any(|holiday| holiday.number == day);
         self.working_days.contains(&weekday) && !holiday
     }

@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 
-use crate::cost::{SiteCost, plain_shipment, weigh};
+use crate::cost::{SiteCost, plain_shipment, weigh, with_promise};
 use crate::facts::{Facts, figure};
 use crate::filter::{Reason, handles, held_back, is_for, refusal};
 use crate::inputs::{InputLine, Inputs};
 use crate::optimiser::{Optimum, Policy, Problem, Site, Solution, optimise};
 use crate::plan::{Allotment, Sourced};
-use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order};
+use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order, weighs_promises};
 
 /// Facts of a decision that has none.
 static NONE: LazyLock<Facts> = LazyLock::new(Facts::default);
@@ -114,13 +114,7 @@ impl Judged {
 
 impl<'a> Trial<'a> {
     fn known(&self, nth: usize) -> Option<&'a Known> {
-        if self.strategy.locations.is_empty() {
-            return None;
-        }
-        let ordinal = self.inputs.candidates[nth].ordinal;
-        let locations = &self.strategy.locations;
-        let at = locations.binary_search_by_key(&ordinal, |known| known.ordinal);
-        at.ok().map(|at| &locations[at])
+        self.strategy.known(self.inputs.candidates[nth].ordinal)
     }
 
     /// What a candidate costs, or why it may not serve.
@@ -130,8 +124,14 @@ impl<'a> Trial<'a> {
             return Err(reason);
         }
         let candidate = &self.inputs.candidates[nth];
+        let costs = &self.rule.rule.costs;
+        let cost = weigh(costs, known, self.facts, candidate);
         Ok(Judged {
-            cost: weigh(&self.rule.rule.costs, known, self.facts, candidate),
+            cost: if weighs_promises(costs) {
+                with_promise(cost, costs, self.strategy, self.inputs, nth)
+            } else {
+                cost
+            },
             held: held_back(self.rule, known, self.facts),
             room: figure(&self.facts.room, candidate.ordinal).unwrap_or(u32::MAX),
         })

@@ -12,6 +12,7 @@ use crate::filter::{Reason, is_for};
 use crate::first_rule::search;
 use crate::inputs::Inputs;
 use crate::plan::Sourced;
+use crate::promise::Promise;
 use crate::strategy::{Compiled, Order};
 
 /// Names rule version 1.
@@ -64,6 +65,10 @@ pub struct CandidateReport {
     /// What it costs by the rule's weights; `None` where a filter removed it, or nobody looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<SiteCost>,
+    /// From when to when its parcel would be there, by the clock at the location; `None` where that
+    /// is not known, or nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// What became of it.
     #[serde(flatten)]
     pub fate: Fate,
@@ -172,6 +177,7 @@ fn all(inputs: &Inputs, asked: impl Iterator<Item = CandidateReport>) -> Vec<Can
         km: None,
         rate: None,
         cost: None,
+        promise: None,
         fate: Fate::NoStock,
     };
     let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
@@ -186,17 +192,22 @@ fn report(inputs: &Inputs, nth: usize, cost: Option<SiteCost>, fate: Fate) -> Ca
         km: Some(candidate.km),
         rate: candidate.rate,
         cost,
+        promise: None,
         fate,
     }
 }
 
 fn judged(trial: &Trial<'_>, plan: &Sourced, nth: usize) -> CandidateReport {
-    match trial.judge(nth) {
+    let found = match trial.judge(nth) {
         Err(reason) => report(trial.inputs, nth, None, Fate::Filtered { reason }),
         Ok(judged) => {
             let fate = fate(trial, plan, nth, &judged);
             report(trial.inputs, nth, Some(judged.cost), fate)
         }
+    };
+    CandidateReport {
+        promise: trial.strategy.promise(trial.inputs, nth),
+        ..found
     }
 }
 

@@ -20,6 +20,7 @@ mod inputs;
 mod offers;
 mod optimiser;
 mod plan;
+mod promise;
 mod stored;
 mod strategy;
 
@@ -33,9 +34,10 @@ pub use filter::Reason;
 pub use inputs::{Candidate, InputLine, Inputs};
 pub use offers::{Offer, offers};
 pub use plan::{Allotment, Sourced};
+pub use promise::{ASSUMED_KM, Promise};
 pub use strategy::{
-    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
-    SplitRule, Strategy, StrategyError,
+    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Lane, Profile, Rule,
+    SplitRule, Strategy, StrategyError, Transit,
 };
 
 /// The version of the rules that decides now; stored with each decision.
