@@ -8,6 +8,7 @@ mod definitions;
 mod encodings;
 mod fulfillment;
 mod idempotency;
+mod incoming;
 mod inventory;
 mod lists;
 mod operations;

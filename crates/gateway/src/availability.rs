@@ -9,8 +9,8 @@ use consign_domain::ids::{Channel, LineId, LocationId, Sku};
 use consign_domain::money::UnitPrice;
 use consign_domain::order::{Address, Destination, LINE_UNITS_MAX, ORDER_LINES_MAX, SplitPolicy};
 use consign_orchestrator::{
-    Cart, CartAvailability, LocationOffer, PICKUP_MAX, ProductLine, Promise, Shipment, Shopper,
-    SkuAvailability,
+    Cart, CartAvailability, Day, LocationOffer, PICKUP_MAX, ProductLine, Promise, Shipment,
+    Shopper, SkuAvailability,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -53,6 +53,9 @@ pub struct AvailabilityQuery {
     /// The customer's group.
     #[param(value_type = Option<String>)]
     customer_group: Option<CompactString>,
+    /// A date: how much could be had by then, with what comes until then.
+    #[param(value_type = Option<String>, example = "2026-12-20")]
+    by: Option<CompactString>,
 }
 
 /// What could be had of a product.
@@ -76,8 +79,25 @@ pub struct AvailabilityBody<'a> {
     /// When one unit would be there, were it ordered now; only where the strategy knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     promise: Option<PromiseBody>,
+    /// When something comes of what cannot be had now, and is not spoken for; only where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restock: Option<SupplyBody>,
+    /// What could be had by the date that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<SupplyBody>,
     /// The version of the strategy by which locations were chosen; 0 is the one that is built in.
     strategy: u32,
+}
+
+/// What could be had by a date.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SupplyByDate)]
+struct SupplyBody {
+    /// By the clock at the location where it comes in.
+    #[schema(example = "2026-12-20")]
+    date: String,
+    /// Units in all by then.
+    quantity: u64,
 }
 
 /// What a location may give.
@@ -141,6 +161,8 @@ impl<'a> AvailabilityBody<'a> {
             nearest: found.offers.first().map(OfferBody::of),
             pickup: shops.take(PICKUP_MAX).map(OfferBody::of).collect(),
             promise: found.promise.map(PromiseBody::from),
+            restock: None,
+            by: None,
             strategy: found.strategy,
         }
     }
@@ -196,8 +218,31 @@ pub async fn of_sku(
         service_level: level.unwrap_or_else(|| SERVICE_LEVEL_DEFAULT.into()),
         destination: destination_of(&query.destination)?,
     };
-    let found = gateway.consign.availability(&sku, &shopper).await?;
-    answer::json(StatusCode::OK, &AvailabilityBody::of(&sku, &found))
+    let by = query.by.map(day).transpose()?;
+    let consign = &gateway.consign;
+    let found = consign.availability(&sku, &shopper).await?;
+    let mut answer = AvailabilityBody::of(&sku, &found);
+    if found.is_stocked && found.offers.is_empty() {
+        let restock = consign.restock(&sku, &shopper).await?;
+        answer.restock = restock.map(|of| SupplyBody {
+            date: of.day.into(),
+            quantity: of.units,
+        });
+    }
+    if let Some(by) = by {
+        let units = consign.availability_by(&sku, &shopper, by).await?;
+        answer.by = units.map(|quantity| SupplyBody {
+            date: by.into(),
+            quantity,
+        });
+    }
+    answer::json(StatusCode::OK, &answer)
+}
+
+/// The date that `by` names.
+fn day(text: CompactString) -> Result<Day, Problem> {
+    let wrong = |_| Problem::query("by", "must be a date such as `2026-12-20`");
+    Day::try_from(String::from(text)).map_err(wrong)
 }
 
 /// A cart: what an order says that matters for who serves it, and nothing about who buys.

@@ -36,6 +36,8 @@ struct LocationSkuBody<'a> {
     sku: &'a str,
     #[serde(flatten)]
     balance: BalanceBody,
+    /// Units that are announced and have not come.
+    incoming: u64,
 }
 
 /// What a location has, by SKU.
@@ -63,12 +65,13 @@ pub async fn inventory(
         &LocationInventoryBody {
             location: &id,
             version,
-            next_cursor: last.map(|(sku, _)| paging::encode('i', sku.as_str())),
+            next_cursor: last.map(|(sku, ..)| paging::encode('i', sku.as_str())),
             inventory: found
                 .iter()
-                .map(|(sku, balance)| LocationSkuBody {
+                .map(|(sku, balance, incoming)| LocationSkuBody {
                     sku: sku.as_str(),
                     balance: (*balance).into(),
+                    incoming: *incoming,
                 })
                 .collect(),
         },

@@ -5,6 +5,7 @@
 //! and nothing is held. Whoever orders right after may find it gone.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use consign_domain::catalogue::LocationKind;
@@ -12,15 +13,18 @@ use consign_domain::ids::{LocationId, Sku};
 use consign_domain::money::{Currency, UnitPrice};
 use consign_domain::order::{Destination, Fulfilment, SplitPolicy};
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Inputs, Offer, Promise, Sourced, decide, offers};
+use consign_sourcing::{Day, Inputs, Offer, Promise, Sourced, decide, offers};
 
 use crate::error::ServiceError;
+use crate::incoming::Supply;
 use crate::orders::ProductLine;
 use crate::service::{Consign, Views};
 use crate::sourcing::{Atlas, Need, Terms};
 
 /// Units of one location that are told of at most.
 const OFFER_UNITS_MAX: u32 = 1_000_000;
+/// Days on which something comes that are looked at for a product that cannot be had now.
+const RESTOCK_DAYS_MAX: usize = 16;
 /// Shops of which it is said when something could be picked up there: the nearest.
 pub const PICKUP_MAX: usize = 10;
 
@@ -78,6 +82,15 @@ impl SkuAvailability {
         let units = self.offers.iter().map(|offer| offer.units);
         units.max().unwrap_or(0)
     }
+}
+
+/// What could be had on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restock {
+    /// By the clock at the location where it comes in.
+    pub day: Day,
+    /// Units in all by then.
+    pub units: u64,
 }
 
 /// What a location may give.
@@ -163,6 +176,73 @@ impl Consign {
         }
     }
 
+    /// Units of a SKU that could be had by a day: what is there, and what comes until then and is not
+    /// spoken for by orders that wait. `None` for what comes from no location.
+    ///
+    /// # Errors
+    /// When the read fails inside.
+    pub async fn availability_by(
+        &self,
+        sku: &Sku,
+        shopper: &Shopper,
+        last: Day,
+    ) -> Result<Option<u64>, ServiceError> {
+        self.of_supply(sku, shopper, move |views, parts, shopper, supply| {
+            Some(views.units_by(parts, shopper, supply, last))
+        })
+        .await
+    }
+
+    /// The first day on which a SKU could be had that cannot be had now, and how much of it then.
+    ///
+    /// # Errors
+    /// When the read fails inside.
+    pub async fn restock(
+        &self,
+        sku: &Sku,
+        shopper: &Shopper,
+    ) -> Result<Option<Restock>, ServiceError> {
+        let incoming = &self.inner.views.incoming;
+        let comes = match self.fulfilment_of(sku) {
+            Some(Fulfilment::Physical(parts)) => parts.iter().any(|(sku, _)| incoming.knows(sku)),
+            _ => false,
+        };
+        if !comes {
+            return Ok(None);
+        }
+        self.of_supply(sku, shopper, |views, parts, shopper, supply| {
+            let restock = |day| Restock {
+                day,
+                units: views.units_by(parts, shopper, supply, day),
+            };
+            let mut days = supply.days().take(RESTOCK_DAYS_MAX).map(restock);
+            days.find(|restock| restock.units > 0)
+        })
+        .await
+    }
+
+    /// Answers from what comes, where reading who waits for it may block.
+    async fn of_supply<T: Send + 'static>(
+        &self,
+        sku: &Sku,
+        shopper: &Shopper,
+        answer: impl FnOnce(&Views, &[(Sku, u32)], &Shopper, &Supply) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, ServiceError> {
+        let Some(Fulfilment::Physical(parts)) = self.fulfilment_of(sku) else {
+            return Ok(None);
+        };
+        let (views, shopper) = (Arc::clone(&self.inner.views), shopper.clone());
+        let read = move || {
+            let atlas = views.atlas.load();
+            let supply = views.supply(&atlas, parts.iter().map(|(sku, _)| sku));
+            answer(&views, &parts, &shopper, &supply)
+        };
+        self.threads()
+            .run(read)
+            .await
+            .map_err(ServiceError::storage)
+    }
+
     fn fulfilment_of(&self, sku: &Sku) -> Option<Fulfilment> {
         self.inner.catalogue.load().fulfilment_of(sku)
     }
@@ -184,15 +264,20 @@ impl Consign {
 }
 
 impl Views {
+    /// Units in all that locations could give by a day.
+    fn units_by(&self, parts: &[(Sku, u32)], shopper: &Shopper, supply: &Supply, last: Day) -> u64 {
+        let atlas = self.atlas.load();
+        let need = [Need::of_page(parts)];
+        let terms = shopper.terms(None);
+        let there = |sku: &Sku| self.availability.of(sku).with(supply.until(sku, last));
+        let inputs = self.inputs_of(&atlas, &terms, SplitPolicy::Allow, (&need, &[]), there);
+        let found = offers(&atlas.strategy, &inputs, 0);
+        found.iter().map(|offer| u64::from(offer.units)).sum()
+    }
+
     fn offered(&self, parts: &[(Sku, u32)], shopper: &Shopper) -> SkuAvailability {
         let atlas = self.atlas.load();
-        let need = Need {
-            line: 0,
-            units: OFFER_UNITS_MAX,
-            parts,
-            only: None,
-            unit_price: UnitPrice::default(),
-        };
+        let need = Need::of_page(parts);
         let terms = shopper.terms(None);
         let mut inputs = self.inputs(&atlas, &terms, SplitPolicy::Allow, &[need], &[]);
         let now = self.hosts().node.now();
@@ -269,6 +354,19 @@ impl Views {
             shipments,
             promise: promised(&atlas, &inputs, &plan, is_sent),
             short: plan.short,
+        }
+    }
+}
+
+impl<'a> Need<'a> {
+    /// What a product page asks for: as much as is told of.
+    fn of_page(parts: &'a [(Sku, u32)]) -> Need<'a> {
+        Need {
+            line: 0,
+            units: OFFER_UNITS_MAX,
+            parts,
+            only: None,
+            unit_price: UnitPrice::default(),
         }
     }
 }

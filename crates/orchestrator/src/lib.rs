@@ -13,6 +13,7 @@ mod events;
 mod explanation;
 mod external;
 mod forward;
+mod incoming;
 mod index;
 mod inventory;
 mod lists;
@@ -27,11 +28,11 @@ mod tracking;
 mod view;
 
 pub use availability::{
-    Cart, CartAvailability, LocationOffer, PICKUP_MAX, Shipment, Shopper, SkuAvailability,
+    Cart, CartAvailability, LocationOffer, PICKUP_MAX, Restock, Shipment, Shopper, SkuAvailability,
 };
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
-pub use consign_sourcing::{Promise, Strategy};
+pub use consign_sourcing::{Day, Promise, Strategy};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;

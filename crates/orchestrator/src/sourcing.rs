@@ -251,6 +251,19 @@ impl Views {
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
     ) -> Inputs {
+        let there = |sku: &Sku| self.availability.of(sku);
+        self.inputs_of(atlas, terms, split, (needs, excluded), there)
+    }
+
+    /// The same, of stock as `there` says.
+    pub(crate) fn inputs_of(
+        &self,
+        atlas: &Atlas,
+        terms: &Terms<'_>,
+        split: SplitPolicy,
+        (needs, excluded): (&[Need<'_>], &[(u32, LocationId)]),
+        there: impl Fn(&Sku) -> AvailabilityOfSku,
+    ) -> Inputs {
         let ordinal = |id: &LocationId| atlas.by_id(id).map(|spot| spot.ordinal);
         let mut wanted: BTreeMap<&Sku, u64> = BTreeMap::new();
         for need in needs {
@@ -284,8 +297,7 @@ impl Views {
             facts: (atlas.strategy_number != BUILT_IN)
                 .then(|| Box::new(facts(terms, needs, self.hosts().node.now()))),
         };
-        let cells: Vec<AvailabilityOfSku> =
-            wanted.keys().map(|sku| self.availability.of(sku)).collect();
+        let cells: Vec<AvailabilityOfSku> = wanted.keys().map(|sku| there(sku)).collect();
         let refused: Vec<u32> = inputs
             .excluded
             .iter()
