@@ -65,13 +65,13 @@ pub async fn inventory(
         &LocationInventoryBody {
             location: &id,
             version,
-            next_cursor: last.map(|(sku, ..)| paging::encode('i', sku.as_str())),
+            next_cursor: last.map(|last| paging::encode('i', last.sku.as_str())),
             inventory: found
                 .iter()
-                .map(|(sku, balance, incoming)| LocationSkuBody {
-                    sku: sku.as_str(),
-                    balance: (*balance).into(),
-                    incoming: *incoming,
+                .map(|item| LocationSkuBody {
+                    sku: item.sku.as_str(),
+                    balance: item.balance.into(),
+                    incoming: item.incoming,
                 })
                 .collect(),
         },

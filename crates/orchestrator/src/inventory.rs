@@ -136,6 +136,17 @@ pub struct SkuLocation {
     pub announced: Vec<Announcement>,
 }
 
+/// What a location has of a SKU.
+#[derive(Clone, Debug)]
+pub struct LocationSku {
+    /// Which.
+    pub sku: Sku,
+    /// Its figures.
+    pub balance: Balance,
+    /// Units that are announced and have not come.
+    pub incoming: u64,
+}
+
 /// One row of the immutable ledger of movements.
 #[derive(Clone, Debug)]
 pub struct MovementItem {
@@ -321,7 +332,7 @@ impl Consign {
         id: &LocationId,
         after: Option<&Sku>,
         limit: usize,
-    ) -> Result<(u64, Vec<(Sku, Balance, u64)>), ServiceError> {
+    ) -> Result<(u64, Vec<LocationSku>), ServiceError> {
         let Some(location) = self.stock_of(id)? else {
             return Ok((0, Vec::new()));
         };
@@ -330,8 +341,12 @@ impl Consign {
             let announced = location.announced(sku).iter();
             announced.map(|of| u64::from(of.quantity)).sum()
         };
-        let items = items.map(|(sku, balance)| (sku.clone(), balance, to_come(sku)));
-        let items = items.collect();
+        let item = |(sku, balance): (&Sku, Balance)| LocationSku {
+            sku: sku.clone(),
+            balance,
+            incoming: to_come(sku),
+        };
+        let items = items.map(item).collect();
         Ok((location.version(), items))
     }
 

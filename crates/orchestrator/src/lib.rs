@@ -37,7 +37,7 @@ pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;
 pub use inventory::{
-    InventoryCommand, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
+    InventoryCommand, LocationSku, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
 };
 pub use lists::{FulfillmentFilter, OrderFilter, Page};
 pub use options::{CallMeta, ClusterOptions, ConsignOptions};
