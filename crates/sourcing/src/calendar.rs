@@ -10,6 +10,8 @@ use consign_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// No clock is farther from Greenwich than this, in seconds: a little more than a day.
+const OFFSET_MAX: i64 = 100_000;
 /// Days that are looked through for a working one: a long holiday at most.
 const DAYS_AHEAD_MAX: i64 = 62;
 
@@ -37,9 +39,12 @@ impl ZoneTable {
     /// The second since 1970 that a local time stands for.
     pub(crate) fn moment(&self, day: i64, second_of_day: i64) -> i64 {
         let local = day * SECONDS_PER_DAY + second_of_day;
-        let mut from = i64::MIN;
         let rows = &self.0;
-        for (nth, (_, offset)) in rows.iter().enumerate() {
+        // What ended long before this moment by any clock need not be looked at.
+        let first = rows.partition_point(|(from, _)| *from <= local - OFFSET_MAX);
+        let first = first.saturating_sub(1);
+        let mut from = i64::MIN;
+        for (nth, (_, offset)) in rows.iter().enumerate().skip(first) {
             let until = rows.get(nth + 1).map_or(i64::MAX, |(next, _)| *next);
             let found = local - i64::from(*offset);
             if found < from {
