@@ -9,10 +9,12 @@ mod encodings;
 mod fulfillment;
 mod goods;
 mod idempotency;
+mod incoming;
 mod inventory;
 mod lists;
 mod operations;
 mod orders;
+mod promises;
 mod strategies;
 
 /// The binary under test, built by cargo for these tests.

@@ -9,7 +9,8 @@ use consign_domain::ids::{Channel, LineId, LocationId, Sku};
 use consign_domain::money::UnitPrice;
 use consign_domain::order::{Address, Destination, LINE_UNITS_MAX, ORDER_LINES_MAX, SplitPolicy};
 use consign_orchestrator::{
-    Cart, CartAvailability, LocationOffer, ProductLine, Shipment, Shopper, SkuAvailability,
+    Cart, CartAvailability, Day, LocationOffer, PICKUP_MAX, ProductLine, Promise, Shipment,
+    Shopper, SkuAvailability,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -23,9 +24,8 @@ use crate::orders::parse::destination;
 use crate::paging::{self, Asked};
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
+use crate::time_text::TimeText;
 
-/// Shops to pick up from that are named at most, the nearest.
-const PICKUP_MAX: usize = 10;
 /// What an order is taken for that does not say.
 const CHANNEL_DEFAULT: &str = "web";
 const SERVICE_LEVEL_DEFAULT: &str = "standard";
@@ -53,6 +53,9 @@ pub struct AvailabilityQuery {
     /// The customer's group.
     #[param(value_type = Option<String>)]
     customer_group: Option<CompactString>,
+    /// A date: how much could be had by then, with what comes until then.
+    #[param(value_type = Option<String>, example = "2026-12-20")]
+    by: Option<CompactString>,
 }
 
 /// What could be had of a product.
@@ -73,8 +76,28 @@ pub struct AvailabilityBody<'a> {
     nearest: Option<OfferBody<'a>>,
     /// Shops that may give any, nearest first, at most 10.
     pickup: Vec<OfferBody<'a>>,
+    /// When one unit would be there, were it ordered now; only where the strategy knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<PromiseBody>,
+    /// When something comes of what cannot be had now, and is not spoken for; only where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restock: Option<SupplyBody>,
+    /// What could be had by the date that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<SupplyBody>,
     /// The version of the strategy by which locations were chosen; 0 is the one that is built in.
     strategy: u32,
+}
+
+/// What could be had by a date.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SupplyByDate)]
+struct SupplyBody {
+    /// By the clock at the location where it comes in.
+    #[schema(example = "2026-12-20")]
+    date: String,
+    /// Units in all by then.
+    quantity: u64,
 }
 
 /// What a location may give.
@@ -88,6 +111,30 @@ struct OfferBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     km: Option<u32>,
     quantity: u32,
+    /// When it could be picked up there, were it ordered now; only of shops whose hours the strategy
+    /// knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    ready_at: Option<TimeText>,
+}
+
+/// From when to when something is there, both days included, by the clock where it comes from.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Promise)]
+struct PromiseBody {
+    #[schema(example = "2026-12-01")]
+    earliest: String,
+    #[schema(example = "2026-12-03")]
+    latest: String,
+}
+
+impl From<Promise> for PromiseBody {
+    fn from(promise: Promise) -> PromiseBody {
+        PromiseBody {
+            earliest: promise.earliest.into(),
+            latest: promise.latest.into(),
+        }
+    }
 }
 
 impl<'a> OfferBody<'a> {
@@ -97,6 +144,7 @@ impl<'a> OfferBody<'a> {
             kind: offer.kind,
             km: offer.km,
             quantity: offer.units,
+            ready_at: offer.ready_at.map(TimeText),
         }
     }
 }
@@ -112,6 +160,9 @@ impl<'a> AvailabilityBody<'a> {
             quantity_from_one: found.is_stocked.then(|| found.units_from_one()),
             nearest: found.offers.first().map(OfferBody::of),
             pickup: shops.take(PICKUP_MAX).map(OfferBody::of).collect(),
+            promise: found.promise.map(PromiseBody::from),
+            restock: None,
+            by: None,
             strategy: found.strategy,
         }
     }
@@ -167,8 +218,31 @@ pub async fn of_sku(
         service_level: level.unwrap_or_else(|| SERVICE_LEVEL_DEFAULT.into()),
         destination: destination_of(&query.destination)?,
     };
-    let found = gateway.consign.availability(&sku, &shopper).await?;
-    answer::json(StatusCode::OK, &AvailabilityBody::of(&sku, &found))
+    let by = query.by.map(day).transpose()?;
+    let consign = &gateway.consign;
+    let found = consign.availability(&sku, &shopper).await?;
+    let mut answer = AvailabilityBody::of(&sku, &found);
+    if found.is_stocked && found.offers.is_empty() {
+        let restock = consign.restock(&sku, &shopper).await?;
+        answer.restock = restock.map(|of| SupplyBody {
+            date: of.day.into(),
+            quantity: of.units,
+        });
+    }
+    if let Some(by) = by {
+        let units = consign.availability_by(&sku, &shopper, by).await?;
+        answer.by = units.map(|quantity| SupplyBody {
+            date: by.into(),
+            quantity,
+        });
+    }
+    answer::json(StatusCode::OK, &answer)
+}
+
+/// The date that `by` names.
+fn day(text: CompactString) -> Result<Day, Problem> {
+    let wrong = |_| Problem::query("by", "must be a date such as `2026-12-20`");
+    Day::try_from(String::from(text)).map_err(wrong)
 }
 
 /// A cart: what an order says that matters for who serves it, and nothing about who buys.
@@ -240,6 +314,9 @@ pub struct CartBody<'a> {
     lines: Vec<CartLineBody<'a>>,
     /// Who would serve what.
     shipments: Vec<ShipmentBody<'a>>,
+    /// When all that is sent would be there; only where nothing is short and the strategy knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<PromiseBody>,
     /// The version of the strategy by which locations were chosen; 0 is the one that is built in.
     strategy: u32,
 }
@@ -266,6 +343,13 @@ struct ShipmentBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     km: Option<u32>,
     lines: Vec<ShipmentLineBody>,
+    /// When what it sends would be there; only where the strategy knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<PromiseBody>,
+    /// When what is picked up there would be ready; only where the strategy knows its hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    ready_at: Option<TimeText>,
 }
 
 /// Units of a cart's line.
@@ -297,11 +381,14 @@ impl<'a> CartBody<'a> {
             kind: shipment.kind,
             km: shipment.km,
             lines: shipment.lines.iter().map(units).collect(),
+            promise: shipment.promise.map(PromiseBody::from),
+            ready_at: shipment.ready_at.map(TimeText),
         };
         CartBody {
             complete: found.short.is_empty(),
             lines: (0_u32..).zip(&cart.lines).map(line).collect(),
             shipments: found.shipments.iter().map(shipment).collect(),
+            promise: found.promise.map(PromiseBody::from),
             strategy: found.strategy,
         }
     }

@@ -13,12 +13,13 @@ use utoipa::ToSchema;
 use crate::answer::{self, Answered};
 use crate::fields::{At, Faults, TEXT_BYTES_MAX};
 use crate::gateway::Gateway;
+use crate::incoming::AnnouncementBody;
 use crate::orders::changes::dated;
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 
 /// Units of one movement at most.
-const MOVEMENT_UNITS_MAX: u32 = 1_000_000_000;
+pub const MOVEMENT_UNITS_MAX: u32 = 1_000_000_000;
 
 /// Goods that came in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -199,7 +200,7 @@ fn named(
     }
 }
 
-async fn moved(
+pub async fn moved(
     gateway: &Gateway,
     faults: Faults,
     location: Option<LocationId>,
@@ -416,6 +417,11 @@ struct SkuLocationBody<'a> {
     location: &'a str,
     #[serde(flatten)]
     balance: BalanceBody,
+    /// Units that are announced and have not come.
+    incoming: u64,
+    /// What is announced, the earliest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    announced: Vec<AnnouncementBody<'a>>,
 }
 
 /// Where a SKU is, and how much of it.
@@ -438,6 +444,8 @@ pub async fn of_sku(State(gateway): State<Gateway>, Path(sku): Path<String>) -> 
                 .map(|at| SkuLocationBody {
                     location: at.location.as_str(),
                     balance: at.balance.into(),
+                    incoming: at.announced.iter().map(|of| u64::from(of.quantity)).sum(),
+                    announced: at.announced.iter().map(AnnouncementBody::of).collect(),
                 })
                 .collect(),
         },

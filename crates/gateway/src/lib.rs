@@ -35,6 +35,7 @@ mod events;
 mod fields;
 mod fulfillment;
 mod gateway;
+mod incoming;
 mod inventory;
 mod json_body;
 mod limits;

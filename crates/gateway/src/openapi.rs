@@ -24,8 +24,8 @@ use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
-    availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
-    recording, returns, stock_lists, strategies, tracking,
+    availability, batch, carriers, events, fulfillment, incoming, inventory, locations, operations,
+    products, recording, returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -100,6 +100,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(inventory::count))
         .routes(routes!(inventory::safety_stock))
         .routes(routes!(inventory::of_sku))
+        .routes(routes!(incoming::announce, incoming::end))
         .routes(routes!(stock_lists::inventory))
         .routes(routes!(stock_lists::movements))
         .routes(routes!(stock_lists::reservations))
@@ -187,6 +188,7 @@ mod tests {
             ("/v1/returns/{id}/receive", "post"),
             ("/v1/inventory/counts", "post"),
             ("/v1/locations/{id}", "put"),
+            ("/v1/locations/{id}/incoming/{sku}/{reference}", "put"),
             ("/v1/availability", "get"),
             ("/v1/availability/cart", "post"),
             ("/v1/events", "get"),

@@ -158,6 +158,9 @@ fn sentence(code: &str) -> Option<&'static str> {
         "same_location" => "must be another location",
         "too_long" => "is too long",
         "too_many" | "too_many_lines" | "too_many_locations" | "too_many_returns" => "are too many",
+        "too_many_announced" => {
+            "is one too many: end announcements, or receive what they name, before there are more"
+        }
         "total_out_of_range" => "makes the order's total too large",
         "unknown_currency" => "must be an ISO 4217 code in upper case",
         "unknown_service" => "is not among the carrier's services",

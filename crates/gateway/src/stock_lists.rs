@@ -36,6 +36,8 @@ struct LocationSkuBody<'a> {
     sku: &'a str,
     #[serde(flatten)]
     balance: BalanceBody,
+    /// Units that are announced and have not come.
+    incoming: u64,
 }
 
 /// What a location has, by SKU.
@@ -63,12 +65,13 @@ pub async fn inventory(
         &LocationInventoryBody {
             location: &id,
             version,
-            next_cursor: last.map(|(sku, _)| paging::encode('i', sku.as_str())),
+            next_cursor: last.map(|last| paging::encode('i', last.sku.as_str())),
             inventory: found
                 .iter()
-                .map(|(sku, balance)| LocationSkuBody {
-                    sku: sku.as_str(),
-                    balance: (*balance).into(),
+                .map(|item| LocationSkuBody {
+                    sku: item.sku.as_str(),
+                    balance: item.balance.into(),
+                    incoming: item.incoming,
                 })
                 .collect(),
         },

@@ -264,6 +264,12 @@ impl Behaviour<Location> for LocationBehaviour {
                 let available = state.available(sku);
                 self.0.availability.set(sku, definition.ordinal, available);
             });
+            if let LocationEvent::Announced { sku, .. }
+            | LocationEvent::AnnouncementEnded { sku, .. } = event
+            {
+                let announced = state.announced(sku);
+                self.0.incoming.set(sku, definition.ordinal, announced);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use consign_domain::catalogue::BUILT_IN;
 use consign_domain::ids::{LocationId, OrderId};
 use consign_domain::order::{Assignment, OrderEvent};
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Compiled, Explanation, Inputs, explain};
+use consign_sourcing::{Compiled, Explanation, Inputs, Promise, explain};
 
 use crate::error::ServiceError;
 use crate::service::Consign;
@@ -137,6 +137,10 @@ fn readable(
         for refused in &candidate.refused_lines {
             let (line, reason) = (refused.line + 1, refused.reason);
             text.push_str(&format!("; not for line {line}, as {reason}"));
+        }
+        if let Some(Promise { earliest, latest }) = candidate.promise {
+            let [earliest, latest] = [earliest, latest].map(String::from);
+            text.push_str(&format!("; there from {earliest} to {latest}"));
         }
         text.push('\n');
     }

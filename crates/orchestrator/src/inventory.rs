@@ -5,7 +5,9 @@ use std::sync::Arc;
 use compact_str::{CompactString, ToCompactString};
 use consign_domain::entity::{Entity, Stamp};
 use consign_domain::ids::{AttemptId, LocationId, Sku};
-use consign_domain::location::{Balance, Location, LocationCommand, LocationReply, Movement};
+use consign_domain::location::{
+    Announcement, Balance, Location, LocationCommand, LocationReply, Movement,
+};
 use consign_domain::time::Timestamp;
 use consign_runtime::{Asked, Wait};
 
@@ -65,6 +67,24 @@ pub enum InventoryCommand {
         /// The caller's paper.
         reference: CompactString,
     },
+    /// Goods are to come.
+    Announce {
+        /// What.
+        sku: Sku,
+        /// The caller's paper.
+        reference: CompactString,
+        /// Units, ≥ 1.
+        quantity: u32,
+        /// When.
+        expected_at: Timestamp,
+    },
+    /// Announced goods will not come.
+    EndAnnouncement {
+        /// What.
+        sku: Sku,
+        /// Which.
+        reference: CompactString,
+    },
 }
 
 impl InventoryCommand {
@@ -74,7 +94,9 @@ impl InventoryCommand {
             | InventoryCommand::Adjust { sku, .. }
             | InventoryCommand::Count { sku, .. }
             | InventoryCommand::SetSafetyStock { sku, .. }
-            | InventoryCommand::TransferOut { sku, .. } => sku,
+            | InventoryCommand::TransferOut { sku, .. }
+            | InventoryCommand::Announce { sku, .. }
+            | InventoryCommand::EndAnnouncement { sku, .. } => sku,
         }
     }
 }
@@ -110,6 +132,19 @@ pub struct SkuLocation {
     pub location: LocationId,
     /// Its figures.
     pub balance: Balance,
+    /// What is to come, the earliest first.
+    pub announced: Vec<Announcement>,
+}
+
+/// What a location has of a SKU.
+#[derive(Clone, Debug)]
+pub struct LocationSku {
+    /// Which.
+    pub sku: Sku,
+    /// Its figures.
+    pub balance: Balance,
+    /// Units that are announced and have not come.
+    pub incoming: u64,
 }
 
 /// One row of the immutable ledger of movements.
@@ -192,6 +227,20 @@ impl Consign {
             InventoryCommand::SetSafetyStock { sku, quantity } => {
                 LocationCommand::SetSafetyStock { sku, quantity }
             }
+            InventoryCommand::Announce {
+                sku,
+                reference,
+                quantity,
+                expected_at,
+            } => LocationCommand::Announce {
+                sku,
+                reference,
+                quantity,
+                expected_at,
+            },
+            InventoryCommand::EndAnnouncement { sku, reference } => {
+                LocationCommand::EndAnnouncement { sku, reference }
+            }
             InventoryCommand::TransferOut {
                 to,
                 sku,
@@ -259,6 +308,7 @@ impl Consign {
                 locations.push(SkuLocation {
                     location: definition.id.clone(),
                     balance,
+                    announced: location.announced(sku).to_vec(),
                 });
             }
         }
@@ -273,7 +323,7 @@ impl Consign {
         })
     }
 
-    /// What a location has, by SKU in byte order, with the location's version.
+    /// What a location has, by SKU in byte order, and units to come; with the location's version.
     ///
     /// # Errors
     /// `NotFound` for an unknown location.
@@ -282,12 +332,21 @@ impl Consign {
         id: &LocationId,
         after: Option<&Sku>,
         limit: usize,
-    ) -> Result<(u64, Vec<(Sku, Balance)>), ServiceError> {
+    ) -> Result<(u64, Vec<LocationSku>), ServiceError> {
         let Some(location) = self.stock_of(id)? else {
             return Ok((0, Vec::new()));
         };
         let items = location.balances_after(after).take(limit);
-        let items = items.map(|(sku, balance)| (sku.clone(), balance)).collect();
+        let to_come = |sku: &Sku| {
+            let announced = location.announced(sku).iter();
+            announced.map(|of| u64::from(of.quantity)).sum()
+        };
+        let item = |(sku, balance): (&Sku, Balance)| LocationSku {
+            sku: sku.clone(),
+            balance,
+            incoming: to_come(sku),
+        };
+        let items = items.map(item).collect();
         Ok((location.version(), items))
     }
 

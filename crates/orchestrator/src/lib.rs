@@ -14,6 +14,7 @@ mod explanation;
 mod external;
 mod forward;
 mod goods;
+mod incoming;
 mod index;
 mod inventory;
 mod lists;
@@ -29,15 +30,17 @@ mod tracking;
 mod view;
 mod whatif;
 
-pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
+pub use availability::{
+    Cart, CartAvailability, LocationOffer, PICKUP_MAX, Restock, Shipment, Shopper, SkuAvailability,
+};
 pub use catalogue::{Goods, Put};
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
-pub use consign_sourcing::{Strategy, StrategyError};
+pub use consign_sourcing::{Day, Promise, Strategy, StrategyError};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;
 pub use inventory::{
-    InventoryCommand, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
+    InventoryCommand, LocationSku, Moved, MovementItem, ReservationItem, SkuInventory, SkuLocation,
 };
 pub use lists::{FulfillmentFilter, OrderFilter, Page};
 pub use options::{CallMeta, ClusterOptions, ConsignOptions};

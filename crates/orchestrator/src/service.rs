@@ -19,6 +19,7 @@ use consign_runtime::{
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
 use crate::external::ExternalIds;
+use crate::incoming::IncomingView;
 use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
 use crate::sourcing::Atlas;
@@ -77,6 +78,7 @@ pub(crate) struct Views {
     pub(crate) catalogue: Arc<ArcSwap<Catalogue>>,
     pub(crate) atlas: ArcSwap<Atlas>,
     pub(crate) availability: AvailabilityView,
+    pub(crate) incoming: IncomingView,
     pub(crate) replenisher: Replenisher,
     /// Sourcing decisions made; looked up once.
     pub(crate) decisions: metrics::Counter,
@@ -99,13 +101,14 @@ impl Views {
             .expect("hosts are set before any entity wakes")
     }
 
-    /// Takes into the availability view what a location has.
+    /// Takes into the views what a location has, and what is to come there.
     pub(crate) fn fill_availability_of(&self, location: &Location) {
         if let Some(definition) = self.catalogue.load().location(location.id()) {
             for (sku, balance) in location.balances() {
                 self.availability
                     .set(sku, definition.ordinal, balance.available());
             }
+            self.incoming.replace(definition.ordinal, location);
         }
     }
 
@@ -138,6 +141,7 @@ impl Consign {
             catalogue: Arc::clone(&catalogue),
             atlas: ArcSwap::from_pointee(Atlas::default()),
             availability: AvailabilityView::default(),
+            incoming: IncomingView::default(),
             replenisher: Replenisher::default(),
             decisions: metrics::counter!("consign_sourcing_decisions_total"),
             hosts: OnceLock::new(),

@@ -11,16 +11,15 @@ use consign_domain::order::{
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
+    ASSUMED_KM, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
+    decide,
 };
 
 use crate::goods;
 use crate::service::{Inner, Views};
 use crate::strategies;
+use crate::view::AvailabilityOfSku;
 
-/// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
-/// do not say where they go.
-const UNKNOWN_KM: (u32, u32) = (0, 10_000);
 /// Locations that one decision looks at: the nearest.
 const CANDIDATES_MAX: usize = 256;
 
@@ -115,10 +114,12 @@ impl Atlas {
         has_any: impl Fn(u32) -> bool,
     ) {
         let place = destination.position.map(Place::of);
+        // Who promises must tell a place next door from one that nobody knows.
+        let nearest = u32::from(self.strategy.promises());
         let km = |spot: &Spot| match place {
-            Some(place) => spot.place.km_to(&place),
-            None if spot.country == destination.country => UNKNOWN_KM.0,
-            None => UNKNOWN_KM.1,
+            Some(place) => spot.place.km_to(&place).max(nearest),
+            None if spot.country == destination.country => ASSUMED_KM[0],
+            None => ASSUMED_KM[1],
         };
         inputs.candidates.reserve(self.locations.len());
         for spot in self.locations.iter().filter(|spot| spot.active) {
@@ -358,6 +359,19 @@ impl Views {
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
     ) -> Inputs {
+        let there = |sku: &Sku| self.availability.of(sku);
+        self.inputs_of(atlas, terms, split, (needs, excluded), there)
+    }
+
+    /// The same, of stock as `there` says.
+    pub(crate) fn inputs_of(
+        &self,
+        atlas: &Atlas,
+        terms: &Terms<'_>,
+        split: SplitPolicy,
+        (needs, excluded): (&[Need<'_>], &[(u32, LocationId)]),
+        there: impl Fn(&Sku) -> AvailabilityOfSku,
+    ) -> Inputs {
         let now = || self.hosts().node.now();
         let asked = Asked {
             terms,
@@ -365,9 +379,7 @@ impl Views {
             needs,
             excluded,
         };
-        atlas.inputs(&asked, &self.catalogue.load(), now, |sku| {
-            self.availability.of(sku)
-        })
+        atlas.inputs(&asked, &self.catalogue.load(), now, there)
     }
 }
 

@@ -218,12 +218,13 @@ pub(crate) fn active(catalogue: &Catalogue) -> (u32, Compiled) {
     }
 }
 
-/// All locations; with their clocks, those of which the strategy knows more than the name.
+/// All locations; with their clocks, those of which the strategy knows more than the name, and all
+/// where it promises dates.
 pub(crate) fn known_locations(catalogue: &Catalogue, strategy: &Strategy) -> Vec<KnownLocation> {
     let mut zones: HashMap<CompactString, ZoneTable> = HashMap::new();
     let known = |location: &LocationDefinition| {
         let id: CompactString = location.id.as_str().into();
-        let has_clock = strategy.locations.contains_key(&id);
+        let has_clock = strategy.transit.is_some() || strategy.locations.contains_key(&id);
         let zone = has_clock.then(|| {
             let zone = zones.entry(location.time_zone.clone());
             zone.or_insert_with_key(|name| zone_table(name)).clone()

@@ -53,20 +53,37 @@ impl AvailabilityView {
     /// The cells of `sku`, to be read without a lock.
     #[must_use]
     pub fn of(&self, sku: &Sku) -> AvailabilityOfSku {
-        AvailabilityOfSku(self.cells.read().get(sku).cloned())
+        AvailabilityOfSku {
+            cells: self.cells.read().get(sku).cloned(),
+            more: Vec::new(),
+        }
     }
 }
 
 /// One SKU's cells.
 #[derive(Debug, Clone)]
-pub struct AvailabilityOfSku(Option<Cells>);
+pub struct AvailabilityOfSku {
+    cells: Option<Cells>,
+    /// (ordinal, units) that are thought to be there besides; none for what is there now.
+    more: Vec<(u32, i64)>,
+}
 
 impl Stock for AvailabilityOfSku {
     fn at(&self, ordinal: u32) -> i64 {
-        self.0
-            .as_ref()
+        let cell = self.cells.as_ref();
+        let there = cell
             .and_then(|cells| cells.get(ordinal as usize))
-            .map_or(0, |cell| cell.load(Ordering::Relaxed))
+            .map_or(0, |cell| cell.load(Ordering::Relaxed));
+        let more = self.more.iter().filter(|(of, _)| *of == ordinal);
+        more.fold(there, |sum, (_, units)| sum.saturating_add(*units))
+    }
+}
+
+impl AvailabilityOfSku {
+    /// As if these were there too: (ordinal, units).
+    #[must_use]
+    pub fn with(self, more: Vec<(u32, i64)>) -> AvailabilityOfSku {
+        AvailabilityOfSku { more, ..self }
     }
 }
 

@@ -10,6 +10,8 @@ use consign_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// No clock is farther from Greenwich than this, in seconds: a little more than a day.
+const OFFSET_MAX: i64 = 100_000;
 /// Days that are looked through for a working one: a long holiday at most.
 const DAYS_AHEAD_MAX: i64 = 62;
 
@@ -26,7 +28,7 @@ impl ZoneTable {
     }
 
     /// The local day number (since 1970-01-01) and the second of that day by the clock on the wall.
-    fn local(&self, second: i64) -> (i64, i64) {
+    pub(crate) fn local(&self, second: i64) -> (i64, i64) {
         let local = second + self.offset_at(second);
         (
             local.div_euclid(SECONDS_PER_DAY),
@@ -35,11 +37,14 @@ impl ZoneTable {
     }
 
     /// The second since 1970 that a local time stands for.
-    fn moment(&self, day: i64, second_of_day: i64) -> i64 {
+    pub(crate) fn moment(&self, day: i64, second_of_day: i64) -> i64 {
         let local = day * SECONDS_PER_DAY + second_of_day;
-        let mut from = i64::MIN;
         let rows = &self.0;
-        for (nth, (_, offset)) in rows.iter().enumerate() {
+        // What ended long before this moment by any clock need not be looked at.
+        let first = rows.partition_point(|(from, _)| *from <= local - OFFSET_MAX);
+        let first = first.saturating_sub(1);
+        let mut from = i64::MIN;
+        for (nth, (_, offset)) in rows.iter().enumerate().skip(first) {
             let until = rows.get(nth + 1).map_or(i64::MAX, |(next, _)| *next);
             let found = local - i64::from(*offset);
             if found < from {
@@ -70,8 +75,19 @@ pub struct Time {
     minute: u16,
 }
 
+impl Day {
+    /// Days since 1970-01-01.
+    pub(crate) fn number(self) -> i64 {
+        self.number
+    }
+
+    pub(crate) fn of_number(number: i64) -> Day {
+        Day { number }
+    }
+}
+
 impl Time {
-    fn second(self) -> i64 {
+    pub(crate) fn second(self) -> i64 {
         i64::from(self.minute) * 60
     }
 }
@@ -209,9 +225,13 @@ const WEEK: [Weekday; 7] = [
     Weekday::Wednesday,
 ];
 
+pub(crate) fn weekday_of(day: i64) -> Weekday {
+    WEEK[day.rem_euclid(7) as usize]
+}
+
 impl Calendar {
-    fn works_on(&self, day: i64) -> bool {
-        let weekday = WEEK[day.rem_euclid(7) as usize];
+    pub(crate) fn works_on(&self, day: i64) -> bool {
+        let weekday = weekday_of(day);
         let holiday = self.holidays.iter().any(|holiday| holiday.number == day);
         self.working_days.contains(&weekday) && !holiday
     }

@@ -6,8 +6,8 @@ use consign_domain::money::Minor;
 use serde::Serialize;
 
 use crate::facts::{Facts, figure};
-use crate::inputs::Candidate;
-use crate::strategy::{COST_MAX, Costs, Known};
+use crate::inputs::{Candidate, Inputs};
+use crate::strategy::{COST_MAX, Compiled, Costs, Known};
 
 /// More than half the way around the earth is no distance.
 const KM_MAX: u32 = 50_000;
@@ -27,6 +27,8 @@ pub struct SiteCost {
     pub priority: Minor,
     /// For work that waits there.
     pub workload: Minor,
+    /// For the days until the last one promised.
+    pub promise: Minor,
     /// Of all these: a shipment, the first.
     pub shipment: Minor,
     /// Handling of each line.
@@ -63,9 +65,27 @@ pub(crate) fn weigh(
         handling,
         priority,
         workload,
+        promise: 0,
         shipment: rate + distance + handling + priority + workload,
         per_line: per_line.unwrap_or(costs.handling_line),
         per_unit: (i64::from(missing) * costs.per_missing_week + 5) / 10,
+    }
+}
+
+/// A candidate's cost with what its promise costs: that is only looked for where it weighs anything.
+pub(crate) fn with_promise(
+    cost: SiteCost,
+    costs: &Costs,
+    strategy: &Compiled,
+    inputs: &Inputs,
+    nth: usize,
+) -> SiteCost {
+    let days = strategy.promised_days(inputs, nth);
+    let promise = days.map_or(costs.no_promise, |days| days * costs.per_promise_day);
+    SiteCost {
+        promise,
+        shipment: cost.shipment + promise,
+        ..cost
     }
 }
 

@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use consign_domain::money::Minor;
 use consign_domain::order::SplitPolicy;
 
-use crate::cost::{SiteCost, plain_shipment, weigh};
+use crate::cost::{SiteCost, plain_shipment, weigh, with_promise};
 use crate::facts::{Facts, figure};
 use crate::filter::{Reason, held_back, is_for, refusal};
 use crate::inputs::{InputLine, Inputs};
 use crate::items::line_refusal;
 use crate::optimiser::{Optimum, Policy, Problem, Site, Solution, optimise};
 use crate::plan::{Allotment, Sourced};
-use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order};
+use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order, weighs_promises};
 
 /// Facts of a decision that has none.
 static NONE: LazyLock<Facts> = LazyLock::new(Facts::default);
@@ -125,8 +125,14 @@ impl<'a> Trial<'a> {
             return Err(reason);
         }
         let candidate = &self.inputs.candidates[nth];
+        let costs = &self.rule.rule.costs;
+        let cost = weigh(costs, known, self.facts, candidate);
         Ok(Judged {
-            cost: weigh(&self.rule.rule.costs, known, self.facts, candidate),
+            cost: if weighs_promises(costs) {
+                with_promise(cost, costs, self.strategy, self.inputs, nth)
+            } else {
+                cost
+            },
             held: held_back(self.rule, known, self.facts),
             room: figure(&self.facts.room, candidate.ordinal).unwrap_or(u32::MAX),
         })

@@ -12,6 +12,7 @@ use crate::filter::{Reason, is_for};
 use crate::first_rule::search;
 use crate::inputs::Inputs;
 use crate::plan::Sourced;
+use crate::promise::Promise;
 use crate::strategy::{Compiled, Order};
 
 /// Names rule version 1.
@@ -67,6 +68,10 @@ pub struct CandidateReport {
     /// Lines that it could not serve for what they are, where it might serve others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_lines: Vec<RefusedLine>,
+    /// From when to when its parcel would be there, by the clock at the location; `None` where that
+    /// is not known, or nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// What became of it.
     #[serde(flatten)]
     pub fate: Fate,
@@ -185,6 +190,7 @@ fn all(inputs: &Inputs, asked: impl Iterator<Item = CandidateReport>) -> Vec<Can
         rate: None,
         cost: None,
         refused_lines: Vec::new(),
+        promise: None,
         fate: Fate::NoStock,
     };
     let mut candidates: Vec<CandidateReport> = asked.chain(others.map(not_asked)).collect();
@@ -200,12 +206,13 @@ fn report(inputs: &Inputs, nth: usize, cost: Option<SiteCost>, fate: Fate) -> Ca
         rate: candidate.rate,
         cost,
         refused_lines: Vec::new(),
+        promise: None,
         fate,
     }
 }
 
 fn judged(trial: &Trial<'_>, plan: &Sourced, nth: usize) -> CandidateReport {
-    match trial.judge(nth) {
+    let found = match trial.judge(nth) {
         Err(reason) => report(trial.inputs, nth, None, Fate::Filtered { reason }),
         Ok(judged) => {
             let fate = fate(trial, plan, nth, &judged);
@@ -220,6 +227,10 @@ fn judged(trial: &Trial<'_>, plan: &Sourced, nth: usize) -> CandidateReport {
                 ..report(trial.inputs, nth, Some(judged.cost), fate)
             }
         }
+    };
+    CandidateReport {
+        promise: trial.strategy.promise(trial.inputs, nth),
+        ..found
     }
 }
 

@@ -22,6 +22,7 @@ mod offers;
 mod optimiser;
 mod plan;
 mod price;
+mod promise;
 mod stored;
 mod strategy;
 
@@ -36,9 +37,10 @@ pub use inputs::{Candidate, InputLine, Inputs};
 pub use offers::{Offer, offers};
 pub use plan::{Allotment, Sourced};
 pub use price::{Price, price};
+pub use promise::{ASSUMED_KM, Promise};
 pub use strategy::{
-    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
-    SplitRule, Strategy, StrategyError,
+    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Lane, Profile, Rule,
+    SplitRule, Strategy, StrategyError, Transit,
 };
 
 /// The version of the rules that decides now; stored with each decision.

@@ -6,11 +6,11 @@
 
 use consign_domain::money::Minor;
 
-use crate::cost::weigh;
+use crate::cost::{weigh, with_promise};
 use crate::engine::{facts, rules_for};
 use crate::inputs::Inputs;
 use crate::plan::Allotment;
-use crate::strategy::{Compiled, Costs, Filters, Order, Strategy};
+use crate::strategy::{Compiled, Costs, Filters, Order, Strategy, weighs_promises};
 
 /// What a plan costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -42,9 +42,13 @@ pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Option
     for ordinal in locations {
         let nth = inputs
             .candidates
-            .binary_search_by_key(&ordinal, |candidate| candidate.ordinal);
-        let candidate = &inputs.candidates[nth.ok()?];
-        let site = weigh(costs, strategy.known(ordinal), facts, candidate);
+            .binary_search_by_key(&ordinal, |candidate| candidate.ordinal)
+            .ok()?;
+        let candidate = &inputs.candidates[nth];
+        let mut site = weigh(costs, strategy.known(ordinal), facts, candidate);
+        if weighs_promises(costs) {
+            site = with_promise(site, costs, strategy, inputs, nth);
+        }
         let own = plan.iter().filter(|of| of.ordinal == ordinal);
         let (lines, units) = own.fold((0, 0), |(lines, units), of| {
             (lines + 1, units + i64::from(of.units))

@@ -237,6 +237,7 @@ proptest! {
                 ..Rule::default()
             }],
             groups: BTreeMap::from([("g".into(), words(&group))]),
+            transit: None,
             locations: (0..3).map(|nth| (IDS[nth].into(), profile(nth))).collect(),
         };
         let strategy = compiled(&strategy).expect("it is sane");

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use super::event::LocationEvent;
 use super::state::Location;
-use super::types::{Ended, Item, OutgoingTransfer, Reservation, StockHold};
+use super::types::{Announcement, Ended, Item, OutgoingTransfer, Reservation, StockHold};
 use crate::entity::Stamp;
-use crate::ids::{AttemptId, HoldId};
+use crate::ids::{AttemptId, HoldId, Sku};
 use crate::time::Timestamp;
 
 /// How long a return's number is remembered after its items came back: longer than any message
@@ -148,12 +150,49 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             };
             location.reservations.insert(attempt.clone(), reservation);
         }
+        E::Announced {
+            sku,
+            reference,
+            quantity,
+            expected_at,
+        } => {
+            let of = Announcement {
+                reference: reference.clone(),
+                quantity: *quantity,
+                expected_at: *expected_at,
+            };
+            announced(location, sku, reference, Some(of));
+            // What never was here is on the list of what is here, with nothing on hand.
+            if location.items.get(sku).is_none() {
+                location.items.insert(sku.clone(), Arc::default());
+            }
+        }
+        E::AnnouncementEnded { sku, reference } => announced(location, sku, reference, None),
         E::Restocked { return_id, .. } => {
             let until = stamp.recorded_at.plus_millis(RESTOCK_MEMORY_MILLIS);
             location
                 .tombstones
                 .put(Ended::Return(return_id.clone()), until);
         }
+    }
+}
+
+/// Puts an announcement in the place of the one with its paper, if any; the earliest come first.
+fn announced(
+    location: &mut Location,
+    sku: &Sku,
+    reference: &CompactString,
+    of: Option<Announcement>,
+) {
+    let mut known = location.announced(sku).to_vec();
+    known.retain(|other| other.reference != *reference);
+    known.extend(of);
+    known
+        .sort_unstable_by(|a, b| (a.expected_at, &a.reference).cmp(&(b.expected_at, &b.reference)));
+    if known.is_empty() {
+        location.announced.remove(sku);
+    } else {
+        location.announced.insert(sku.clone(), known.into());
     }
 }
 

@@ -241,6 +241,25 @@ pub enum LocationCommand {
         /// The moment.
         now: Timestamp,
     },
+    /// Goods are announced, or what was announced under this paper is otherwise. A receipt with the
+    /// same paper takes from it.
+    Announce {
+        /// What.
+        sku: Sku,
+        /// The caller's paper, e.g. a purchase order.
+        reference: CompactString,
+        /// Units, ≥ 1.
+        quantity: u32,
+        /// When they should be there.
+        expected_at: Timestamp,
+    },
+    /// Announced goods will not come. Nothing happens when none are.
+    EndAnnouncement {
+        /// What.
+        sku: Sku,
+        /// Which.
+        reference: CompactString,
+    },
 }
 
 /// What a caller hears.

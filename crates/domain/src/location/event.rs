@@ -207,4 +207,22 @@ pub enum LocationEvent {
         /// What, and in what state.
         items: Vec<(Sku, u32, Disposition)>,
     },
+    /// Goods are announced, or what was announced is otherwise.
+    Announced {
+        /// What.
+        sku: Sku,
+        /// The caller's paper, which names it at this location for this SKU.
+        reference: CompactString,
+        /// Units that are still to come, ≥ 1.
+        quantity: u32,
+        /// When.
+        expected_at: Timestamp,
+    },
+    /// Announced goods have come, or will not.
+    AnnouncementEnded {
+        /// What.
+        sku: Sku,
+        /// Which.
+        reference: CompactString,
+    },
 }

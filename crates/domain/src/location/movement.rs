@@ -274,7 +274,9 @@ impl LocationEvent {
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
             | E::DisplacementConfirmed { .. }
-            | E::HoldConverted { .. } => {}
+            | E::HoldConverted { .. }
+            | E::Announced { .. }
+            | E::AnnouncementEnded { .. } => {}
         }
     }
 
@@ -286,7 +288,9 @@ impl LocationEvent {
             | E::Adjusted { reference, .. }
             | E::Counted { reference, .. }
             | E::TransferredOut { reference, .. }
-            | E::TransferredIn { reference, .. } => reference.clone(),
+            | E::TransferredIn { reference, .. }
+            | E::Announced { reference, .. }
+            | E::AnnouncementEnded { reference, .. } => reference.clone(),
             E::Reserved { attempt, .. }
             | E::Refused { attempt, .. }
             | E::ClosedUnseen { attempt, .. }

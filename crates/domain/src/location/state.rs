@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
 use super::event::LocationEvent;
 use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
-use super::types::{Arrived, Balance, Ended, Item, OutgoingTransfer, Reservation, StockHold};
+use super::types::{
+    Announcement, Arrived, Balance, Ended, Item, OutgoingTransfer, Reservation, StockHold,
+};
 use super::{apply, decide};
 use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Entity, Stamp};
@@ -43,6 +45,8 @@ pub struct Location {
     pub(super) numbered: OrdMap<LocationId, u64>,
     /// Transfers that have arrived, by sender.
     pub(super) arrived: OrdMap<LocationId, Arrived>,
+    /// Goods that are to come, the earliest first.
+    pub(super) announced: OrdMap<Sku, Arc<[Announcement]>>,
 }
 
 impl Location {
@@ -62,6 +66,17 @@ impl Location {
     #[must_use]
     pub fn available(&self, sku: &Sku) -> i64 {
         self.balance(sku).available()
+    }
+
+    /// Goods of a SKU that are to come, the earliest first.
+    #[must_use]
+    pub fn announced(&self, sku: &Sku) -> &[Announcement] {
+        self.announced.get(sku).map_or(&[], |all| all)
+    }
+
+    /// All goods that are to come, in byte order of the SKUs.
+    pub fn all_announced(&self) -> impl Iterator<Item = (&Sku, &[Announcement])> {
+        self.announced.iter().map(|(sku, all)| (sku, &**all))
     }
 
     /// All SKUs' figures, in byte order of the SKUs.
@@ -148,6 +163,8 @@ pub enum LocationPartKey {
     Numbered(LocationId),
     /// Transfers arrived from a sender.
     Arrived(LocationId),
+    /// Goods of a SKU that are to come.
+    Announced(Sku),
 }
 
 /// A stored part of a location.
@@ -171,6 +188,8 @@ pub enum LocationPart {
     Numbered(u64),
     /// Transfers arrived.
     Arrived(Arrived),
+    /// Goods that are to come.
+    Announced(Arc<[Announcement]>),
 }
 
 impl Entity for Location {
@@ -201,6 +220,7 @@ impl Entity for Location {
             outgoing: OrdMap::new(),
             numbered: OrdMap::new(),
             arrived: OrdMap::new(),
+            announced: OrdMap::new(),
         }
     }
 
@@ -328,6 +348,10 @@ impl Entity for Location {
             E::Restocked { return_id, .. } => {
                 parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
             }
+            E::Announced { sku, .. } => {
+                parts.extend([P::Announced(sku.clone()), P::Item(sku.clone())]);
+            }
+            E::AnnouncementEnded { sku, .. } => parts.push(P::Announced(sku.clone())),
             E::Received { .. }
             | E::Adjusted { .. }
             | E::Counted { .. }
@@ -361,6 +385,7 @@ impl Entity for Location {
                 .map(Part::Outgoing),
             P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
             P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
+            P::Announced(sku) => self.announced.get(sku).cloned().map(Part::Announced),
         };
         part.map(Cow::Owned)
     }
@@ -406,6 +431,9 @@ impl Entity for Location {
                 }
                 (P::Arrived(from), Part::Arrived(arrived)) => {
                     location.arrived.insert(from, arrived);
+                }
+                (P::Announced(sku), Part::Announced(all)) => {
+                    location.announced.insert(sku, all);
                 }
                 (key, part) => unreachable!("part {part:?} was stored under {key:?}"),
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, Sku};
@@ -101,6 +102,17 @@ impl Item {
     }
 }
 
+/// Goods that are announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The caller's paper.
+    pub reference: CompactString,
+    /// Units that are still to come, ≥ 1.
+    pub quantity: u32,
+    /// When.
+    pub expected_at: Timestamp,
+}
+
 /// What one unit of a reservation is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Makeup {
@@ -172,7 +184,7 @@ pub struct OutgoingTransfer {
     /// Units.
     pub quantity: u32,
     /// The caller's paper.
-    pub reference: compact_str::CompactString,
+    pub reference: CompactString,
 }
 
 /// Which transfers of one sender have arrived: all up to `upto`, and those `above` it.

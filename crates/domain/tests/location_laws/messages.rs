@@ -72,7 +72,9 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::Count { .. }
         | C::SetSafetyStock { .. }
         | C::TransferOut { .. }
-        | C::Hold { .. } => false,
+        | C::Hold { .. }
+        | C::Announce { .. }
+        | C::EndAnnouncement { .. } => false,
     }
 }
 
@@ -109,6 +111,10 @@ fn stock() -> impl Strategy<Value = LocationCommand> {
         1 => (kind(), 1_u32..4).prop_map(move |(sku, quantity)| C::TransferOut {
             to: place("YORK"), sku, quantity, reference: reference()
         }),
+        2 => (kind(), any::<bool>(), 0_u32..20, 0_i64..6_000).prop_map(|(sku, same, quantity, moment)| C::Announce {
+            sku, reference: if same { "r" } else { "s" }.into(), quantity, expected_at: at(moment)
+        }),
+        1 => kind().prop_map(move |sku| C::EndAnnouncement { sku, reference: reference() }),
         1 => (1_u64..4).prop_map(move |number| C::TransferIn {
             from: place("YORK"), number, sku: sku(1), quantity: 2, reference: reference()
         }),

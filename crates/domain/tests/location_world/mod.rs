@@ -225,6 +225,12 @@ impl Shelf {
         assert_eq!(open(&stored), open(&self.location));
         assert!(stored.balances().eq(self.location.balances()));
         assert!(stored.holds().eq(self.location.holds()));
+        assert!(stored.all_announced().eq(self.location.all_announced()));
+        for (sku, all) in stored.all_announced() {
+            let orderly = all.is_sorted_by_key(|of| of.expected_at);
+            let none_empty = all.iter().all(|of| of.quantity > 0) && !all.is_empty();
+            assert!(orderly && none_empty, "{sku}: {all:?}");
+        }
         assert_eq!(stored.pending(), self.location.pending());
         assert_eq!(stored.wakeup(), self.location.wakeup());
         assert_eq!(stored.version(), self.location.version());

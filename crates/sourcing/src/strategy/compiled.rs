@@ -5,18 +5,22 @@ use consign_domain::catalogue::{is_attribute_value, is_trait_name};
 use consign_domain::money::Minor;
 
 use super::expression::{Expression, STEPS_MAX};
-use super::{Filters, Profile, Rule, Strategy};
+use super::{Costs, Filters, Profile, Rule, Strategy, Ways};
 use crate::calendar::ZoneTable;
 use crate::items::ItemMembers;
 
 /// Rules of a strategy at most.
 const RULES_MAX: usize = 64;
 /// Entries of one list or table at most.
-const ENTRIES_MAX: usize = 4_096;
+pub(super) const ENTRIES_MAX: usize = 4_096;
 /// Bytes of one name at most.
 const NAME_BYTES_MAX: usize = 64;
 /// Steps of all conditions together at most, on an order of as many lines as there may be.
 const ALL_STEPS_MAX: u64 = 4 * STEPS_MAX;
+/// Minutes of handling at most: a week.
+const HANDLING_MINUTES_MAX: i64 = 7 * 24 * 60;
+/// Working days of handling at most.
+const HANDLING_DAYS_MAX: i64 = 60;
 /// A cost of one unit or line at most, in minor units.
 const SMALL_COST_MAX: Minor = 1_000_000_000;
 /// A cost of one shipment at most, in minor units; also what a rate counts at most.
@@ -71,6 +75,8 @@ pub struct Compiled {
     pub(crate) rules: Vec<CompiledRule>,
     /// By rising ordinal.
     pub(crate) locations: Vec<Known>,
+    /// How long parcels are under way, if that is known.
+    pub(crate) ways: Option<Ways>,
     held_back_max: u32,
 }
 
@@ -80,14 +86,6 @@ impl Compiled {
     #[must_use]
     pub fn held_back_max(&self) -> u32 {
         self.held_back_max
-    }
-
-    /// What is known of a location.
-    pub(crate) fn known(&self, ordinal: u32) -> Option<&Known> {
-        let at = self
-            .locations
-            .binary_search_by_key(&ordinal, |known| known.ordinal);
-        at.ok().map(|at| &self.locations[at])
     }
 }
 
@@ -157,7 +155,10 @@ impl Strategy {
             );
             return Err(wrong("rules", &reason));
         }
+        let ways = self.transit.as_ref();
+        let ways = ways.map(|transit| Ways::of(transit, known)).transpose()?;
         Ok(Compiled {
+            ways,
             held_back_max: held_back_max(&rules, &locations),
             rules,
             locations,
@@ -201,7 +202,9 @@ impl Strategy {
         let members = self.members_of_all(&place("filters.groups"), groups, known)?;
         Ok(CompiledRule {
             item_members: self.item_members(&place("filters.item_groups"), rule, known)?,
-            plain: rule.filters == Filters::default() && self.locations.is_empty(),
+            plain: rule.filters == Filters::default()
+                && self.locations.is_empty()
+                && !weighs_promises(&rule.costs),
             rule: rule.clone(),
             expression,
             members: (!groups.is_empty()).then_some(members),
@@ -269,6 +272,11 @@ impl Strategy {
     }
 }
 
+/// Whether a promise costs anything by these weights.
+pub(crate) fn weighs_promises(costs: &Costs) -> bool {
+    costs.per_promise_day > 0 || costs.no_promise > 0
+}
+
 fn costs_are_sane(nth: usize, rule: &Rule) -> Result<(), StrategyError> {
     let costs = &rule.costs;
     for (what, cost, most) in [
@@ -290,6 +298,12 @@ fn costs_are_sane(nth: usize, rule: &Rule) -> Result<(), StrategyError> {
             10_000,
         ),
         ("costs.per_missing_week", costs.per_missing_week, 1_000_000),
+        (
+            "costs.per_promise_day",
+            costs.per_promise_day,
+            SMALL_COST_MAX,
+        ),
+        ("costs.no_promise", costs.no_promise, COST_MAX),
         (
             "split.shipment_value_min",
             rule.split.shipment_value_min,
@@ -344,7 +358,17 @@ fn profile_is_sane(place: &str, profile: &Profile) -> Result<(), StrategyError> 
             return Err(wrong(&at("calendar.closes"), "is not after opens"));
         }
     }
-    amount(&at("priority"), i64::from(profile.priority), 1_000)?;
+    for (what, found, most) in [
+        ("priority", profile.priority, 1_000),
+        (
+            "handling_minutes",
+            profile.handling_minutes,
+            HANDLING_MINUTES_MAX,
+        ),
+        ("handling_days", profile.handling_days, HANDLING_DAYS_MAX),
+    ] {
+        amount(&at(what), i64::from(found), most)?;
+    }
     amount(
         &at("handling_order"),
         profile.handling_order.unwrap_or(0),
@@ -357,7 +381,7 @@ fn profile_is_sane(place: &str, profile: &Profile) -> Result<(), StrategyError> 
     )
 }
 
-fn wrong(place: &str, reason: &str) -> StrategyError {
+pub(super) fn wrong(place: &str, reason: &str) -> StrategyError {
     StrategyError {
         place: place.into(),
         reason: reason.into(),
@@ -393,7 +417,7 @@ fn is_item(place: &str, item: &str) -> Result<(), StrategyError> {
     Err(wrong(place, &reason))
 }
 
-fn names(place: &str, list: &[CompactString]) -> Result<(), StrategyError> {
+pub(super) fn names(place: &str, list: &[CompactString]) -> Result<(), StrategyError> {
     count(place, list.len(), ENTRIES_MAX)?;
     let each = list.iter().enumerate();
     for (nth, name) in each {
@@ -402,7 +426,7 @@ fn names(place: &str, list: &[CompactString]) -> Result<(), StrategyError> {
     Ok(())
 }
 
-fn count(place: &str, found: usize, most: usize) -> Result<(), StrategyError> {
+pub(super) fn count(place: &str, found: usize, most: usize) -> Result<(), StrategyError> {
     if found > most {
         return Err(wrong(
             place,
@@ -412,7 +436,7 @@ fn count(place: &str, found: usize, most: usize) -> Result<(), StrategyError> {
     Ok(())
 }
 
-fn amount(place: &str, found: i64, most: i64) -> Result<(), StrategyError> {
+pub(super) fn amount(place: &str, found: i64, most: i64) -> Result<(), StrategyError> {
     if !(0..=most).contains(&found) {
         return Err(wrong(
             place,

@@ -7,6 +7,7 @@
 
 mod compiled;
 mod expression;
+mod transit;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Day};
 
-pub(crate) use compiled::{COST_MAX, CompiledRule, Known, listed};
+pub(crate) use compiled::{COST_MAX, CompiledRule, Known, listed, weighs_promises};
 pub use compiled::{Compiled, KnownLocation, StrategyError};
 pub(crate) use expression::Order;
+pub(crate) use transit::Ways;
+pub use transit::{Lane, Transit};
 
 /// How orders are sourced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct Strategy {
     /// What is known of locations, by id. A location that is not named has no limits.
     #[serde(default)]
     pub locations: BTreeMap<CompactString, Profile>,
+    /// How long parcels are under way. Without it nothing is promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transit: Option<Transit>,
 }
 
 /// One way to serve an order.
@@ -130,6 +136,10 @@ pub struct Costs {
     pub supply_target_tenths: u32,
     /// Of a unit from a location whose stock lasts a week less than that.
     pub per_missing_week: Minor,
+    /// Of each day from today to the last one promised.
+    pub per_promise_day: Minor,
+    /// Counts instead where nothing is promised.
+    pub no_promise: Minor,
 }
 
 impl Default for Costs {
@@ -145,6 +155,8 @@ impl Default for Costs {
             per_full_load: 0,
             supply_target_tenths: 0,
             per_missing_week: 0,
+            per_promise_day: 0,
+            no_promise: 0,
         }
     }
 }
@@ -207,6 +219,10 @@ pub struct Profile {
     pub handling_order: Option<Minor>,
     /// Instead of the rule's.
     pub handling_line: Option<Minor>,
+    /// Minutes of opening time until an order is ready to leave.
+    pub handling_minutes: u32,
+    /// Working days beside them.
+    pub handling_days: u32,
 }
 
 /// A temporary shutdown.
@@ -241,6 +257,7 @@ impl Strategy {
             }],
             groups: BTreeMap::new(),
             locations: BTreeMap::new(),
+            transit: None,
         }
     }
 }

@@ -322,6 +322,7 @@ fn strategy(random: &mut Random, size: &Size) -> Strategy {
         per_full_load: i64::from(random.below(200)),
         supply_target_tenths: 40,
         per_missing_week: i64::from(random.below(12)),
+        ..Costs::default()
     };
     let split = SplitRule {
         complete: random.once_in(10),
@@ -353,5 +354,6 @@ fn strategy(random: &mut Random, size: &Size) -> Strategy {
             ..Rule::default()
         }],
         groups: BTreeMap::new(),
+        transit: None,
     }
 }

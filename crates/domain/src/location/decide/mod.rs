@@ -1,5 +1,6 @@
 //! What follows from what, one file per family of commands.
 
+mod announce;
 mod hold;
 mod serve;
 mod stock;
@@ -96,6 +97,15 @@ fn decide_now(location: &Location, command: &LocationCommand, context: &Context)
             promise,
             not_after,
         } => hold::convert(location, hold, attempt, (*promise, *not_after), context),
+        C::Announce {
+            sku,
+            reference,
+            quantity,
+            expected_at,
+        } => announce::announce(location, sku, reference, (*quantity, *expected_at), context),
+        C::EndAnnouncement { sku, reference } => {
+            Ok(announce::end(location, sku, reference, context))
+        }
         // Holds that are due have gone before.
         C::Wake { .. } => Ok(done(Vec::new())),
     }

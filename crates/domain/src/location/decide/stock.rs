@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 
 use compact_str::CompactString;
 
-use super::{Decided, MOVEMENT_UNITS_MAX, done, invalid, moved, positive};
+use super::{Decided, MOVEMENT_UNITS_MAX, announce, done, invalid, moved, positive};
 use crate::entity::{Context, DecisionOf, Entity};
 use crate::ids::{AttemptId, ReturnId, Sku};
 use crate::location::event::LocationEvent;
@@ -30,7 +30,9 @@ pub(super) fn receive(
         quantity,
         reference: reference.clone(),
     };
-    Ok(moved(location, sku, vec![event], context))
+    let mut events = vec![event];
+    events.extend(announce::arrived(location, sku, reference, quantity));
+    Ok(moved(location, sku, events, context))
 }
 
 pub(super) fn adjust(
