@@ -19,6 +19,7 @@ mod lists;
 mod mint;
 mod options;
 mod orders;
+mod parking;
 mod replenish;
 mod service;
 mod sourcing;

@@ -34,8 +34,8 @@ pub use inputs::{Candidate, InputLine, Inputs};
 pub use offers::{Offer, offers};
 pub use plan::{Allotment, Sourced};
 pub use strategy::{
-    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
-    SplitRule, Strategy, StrategyError,
+    AfterAction, AfterReport, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile,
+    Restock, Rule, SplitRule, Strategy, StrategyError,
 };
 
 /// The version of the rules that decides now; stored with each decision.
