@@ -7,13 +7,15 @@ use std::fmt;
 
 use compact_str::CompactString;
 use consign_domain::order::{HoldReason, ShortageAction, ShortageRule};
-use serde::{Deserialize, Serialize};
+use serde::de::value::StrDeserializer;
+use serde::de::{self, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Compiled, Rule};
 use crate::engine::Decided;
 
 /// What follows when some units find no location under a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterAction {
     /// The plan stands; what is short is backordered or cancelled as the order says.
@@ -30,6 +32,49 @@ pub enum AfterAction {
     Park,
     /// What is short is backordered, and the order held for this reason.
     Hold(HoldReason),
+}
+
+/// A word, or `{ hold = REASON }`. Written out, since what serde derives does not say what is wrong
+/// with a number or a list.
+impl<'de> Deserialize<'de> for AfterAction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AfterAction, D::Error> {
+        const WORDS: &[&str] = &["as_order_says", "next_rule", "backorder", "cancel", "park"];
+        struct Word;
+        impl<'de> Visitor<'de> for Word {
+            type Value = AfterAction;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "one of {WORDS:?}, or a table with `hold`")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<AfterAction, E> {
+                Ok(match word {
+                    "as_order_says" => AfterAction::AsOrderSays,
+                    "next_rule" => AfterAction::NextRule,
+                    "backorder" => AfterAction::Backorder,
+                    "cancel" => AfterAction::Cancel,
+                    "park" => AfterAction::Park,
+                    other => return Err(E::unknown_variant(other, WORDS)),
+                })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<AfterAction, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "snake_case")]
+                enum Key {
+                    Hold,
+                }
+                let Some(Key::Hold) = table.next_key()? else {
+                    return Err(de::Error::missing_field("hold"));
+                };
+                let reason: CompactString = table.next_value()?;
+                let reason: StrDeserializer<'_, A::Error> = reason.as_str().into_deserializer();
+                let reason = HoldReason::deserialize(reason)?;
+                match table.next_key::<Key>()? {
+                    None => Ok(AfterAction::Hold(reason)),
+                    Some(Key::Hold) => Err(de::Error::duplicate_field("hold")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Word)
+    }
 }
 
 impl AfterAction {
