@@ -130,6 +130,12 @@ impl World {
             assert!(self.order.recorded_at() >= last.recorded_at());
             self.events.push(event.clone());
         }
+        let hints = matches!(command, OrderCommand::Replenish | OrderCommand::Wake { .. });
+        let tries = |event: &OrderEvent| matches!(event, OrderEvent::SourcingRequested { retried, .. } if !retried.is_empty());
+        assert!(
+            !hints || !before.is_parked() || !decision.events.iter().any(tries),
+            "neither stock nor time wakes a parked order: {before:#?}"
+        );
         assert_eq!(
             self.order.version,
             before.version + decision.events.len() as u64
