@@ -64,10 +64,9 @@ fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderR
         OrderCommand::Assign { round, plan } => {
             source::assign(draft, *round, plan, &ShortageRule::default());
         }
-        OrderCommand::AssignByRule { round, plan, rule } => match plan {
-            Some(plan) => source::assign(draft, *round, plan, rule),
-            None => source::give_up(draft, *round, rule),
-        },
+        OrderCommand::AssignByRule { round, plan, rule } => {
+            source::assign_by_rule(draft, *round, plan.as_ref(), rule);
+        }
         OrderCommand::LocationAnswered { location, answers } => {
             answer::answered(draft, location, answers)
         }
@@ -78,16 +77,8 @@ fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderR
         } => {
             answer::displaced(draft, location, *attempt, *units);
         }
-        OrderCommand::Replenish => {
-            if !draft.order().is_parked() {
-                source::retry(draft);
-            }
-        }
-        OrderCommand::ReleaseParking => {
-            if draft.order().is_parked() {
-                source::retry(draft);
-            }
-        }
+        OrderCommand::Replenish => source::replenish(draft),
+        OrderCommand::ReleaseParking => source::release(draft),
         OrderCommand::Cancel { scope, reason } => cancel::cancel(draft, scope, reason)?,
         OrderCommand::Amend(amendments) => amend::amend(draft, amendments)?,
         OrderCommand::PlaceHold { reason, scope } => hold::place(draft, *reason, scope)?,

@@ -47,10 +47,18 @@ pub(super) fn assign(draft: &mut Draft, round: u32, plan: &Plan, rule: &Shortage
     }
 }
 
-/// Takes in what becomes of units for which enough locations have been asked.
-pub(super) fn give_up(draft: &mut Draft, round: u32, rule: &ShortageRule) {
+/// The same with what a rule says. Without a plan, enough locations have been asked: what is free is
+/// short.
+pub(super) fn assign_by_rule(
+    draft: &mut Draft,
+    round: u32,
+    plan: Option<&Plan>,
+    rule: &ShortageRule,
+) {
     let order = draft.order();
-    if order.sourcing_open && order.round == round {
+    if let Some(plan) = plan {
+        assign(draft, round, plan, rule);
+    } else if order.sourcing_open && order.round == round {
         let short = free_units(order);
         shortage::settle(draft, short, rule);
     }
@@ -198,6 +206,20 @@ pub(super) fn advance(draft: &mut Draft) {
         round,
         retried: Vec::new(),
     });
+}
+
+/// Stock came in. An order that is parked waits on.
+pub(super) fn replenish(draft: &mut Draft) {
+    if !draft.order().is_parked() {
+        retry(draft);
+    }
+}
+
+/// Somebody wants a parked order to be served.
+pub(super) fn release(draft: &mut Draft) {
+    if draft.order().is_parked() {
+        retry(draft);
+    }
 }
 
 /// Sources what is backordered anew, since stock may have come in.
