@@ -15,6 +15,7 @@ mod lists;
 mod operations;
 mod orders;
 mod promises;
+mod shortage;
 mod strategies;
 
 /// The binary under test, built by cargo for these tests.

@@ -22,7 +22,7 @@ use crate::common_answers::with_common_answers;
 use crate::edge::{EdgeLayer, no_route};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
-use crate::orders::{changes, lists, routes as orders};
+use crate::orders::{changes, lists, parking, routes as orders};
 use crate::{
     availability, batch, carriers, events, fulfillment, incoming, inventory, locations, operations,
     products, recording, returns, stock_lists, strategies, tracking,
@@ -82,6 +82,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(changes::amend))
         .routes(routes!(changes::hold))
         .routes(routes!(changes::release_hold))
+        .routes(routes!(parking::release))
+        .routes(routes!(parking::release_all))
         .routes(routes!(fulfillment::list))
         .routes(routes!(fulfillment::read))
         .routes(routes!(fulfillment::accept))
@@ -184,6 +186,8 @@ mod tests {
             ("/v1/orders", "get"),
             ("/v1/orders/batch", "post"),
             ("/v1/orders/{id}/holds/{hold}", "delete"),
+            ("/v1/orders/{id}/release-parking", "post"),
+            ("/v1/orders/parked/release", "post"),
             ("/v1/fulfillment-orders/{id}/ship", "post"),
             ("/v1/returns/{id}/receive", "post"),
             ("/v1/inventory/counts", "post"),

@@ -65,12 +65,20 @@ impl Behaviour<Order> for OrderBehaviour {
                     round,
                     units,
                     excluded,
+                    gives_up,
                 } => {
                     let Ok(Some(order)) = hosts.orders.read(id) else {
                         continue;
                     };
-                    let plan = self.0.plan(&order, &units, &excluded);
-                    let command = OrderCommand::Assign { round, plan };
+                    let (plan, rule) = self.0.plan(&order, &units, &excluded, gives_up);
+                    let command = match rule {
+                        None => OrderCommand::Assign { round, plan },
+                        Some(rule) => OrderCommand::AssignByRule {
+                            round,
+                            plan: (!gives_up).then_some(plan),
+                            rule: Box::new(rule),
+                        },
+                    };
                     hosts.orders.tell(id.clone(), command, Peer::nobody());
                 }
                 OrderEffect::IssueTrackingNumber {
@@ -130,7 +138,19 @@ impl Behaviour<Order> for OrderBehaviour {
         }
     }
 
-    fn committed(&self, _: &Arc<Order>, _: &[OrderEvent]) {}
+    fn committed(&self, _: &Arc<Order>, events: &[OrderEvent]) {
+        for event in events {
+            match event {
+                OrderEvent::StaffAlerted { .. } => {
+                    metrics::counter!("consign_alerts_total").increment(1);
+                }
+                OrderEvent::RestockRequested { .. } => {
+                    metrics::counter!("consign_restock_requests_total").increment(1);
+                }
+                _ => {}
+            }
+        }
+    }
 
     fn peer(&self, tag: &[u8]) -> Option<Peer> {
         asker(tag)

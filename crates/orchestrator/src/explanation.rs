@@ -155,6 +155,9 @@ fn readable(
     for (line, units) in &explanation.plan.short {
         text.push_str(&format!("Line {}: nobody has {units} units.\n", line + 1));
     }
+    if let Some(after) = &explanation.after_action {
+        text.push_str(&format!("{after}\n"));
+    }
     match explanation.gap {
         Some(0) => text.push_str("By this rule no plan is better.\n"),
         Some(_) => text.push_str("By this rule a better plan may have been missed.\n"),

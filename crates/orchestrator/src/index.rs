@@ -20,6 +20,8 @@ const BY_EXTERNAL: &[u8] = b"oe";
 const BY_TRACKING: &[u8] = b"ot";
 /// Orders that wait for a SKU, by (placed_at, id).
 const WAITING: &[u8] = b"ow";
+/// Orders that wait until somebody releases them, by (placed_at, id).
+const PARKED: &[u8] = b"ok";
 /// Fulfillment orders by (done, location, placed_at, id, number).
 const FULFILLMENT: &[u8] = b"of";
 
@@ -82,8 +84,11 @@ pub(crate) fn rows(order: &Order) -> Vec<Row> {
                 .time(at)
                 .text(id)
                 .0,
-            summary,
+            summary.clone(),
         ));
+    }
+    if order.is_parked() {
+        rows.push((Key::of(PARKED).time(at).text(id).0, summary));
     }
     if let Some(external) = &header.external_id {
         rows.push((external_key(&header.channel, external), Vec::new()));
@@ -133,9 +138,12 @@ pub(crate) fn matches(
         && channel.is_none_or(|channel| channel.as_str().as_bytes() == rest)
 }
 
-/// SKUs that the order waits for, with the units it lacks.
+/// SKUs that the order waits for, with the units it lacks. Stock does not wake one that is parked.
 fn waiting(order: &Order) -> Vec<(Sku, u32)> {
     let mut waiting: Vec<(Sku, u32)> = Vec::new();
+    if order.is_parked() {
+        return waiting;
+    }
     for line in order.lines.iter().filter(|line| line.units.backordered > 0) {
         let Fulfilment::Physical(parts) = &line.fulfilment else {
             continue;
@@ -171,11 +179,13 @@ pub(crate) fn waiting_prefix(sku: &Sku) -> Vec<u8> {
 
 /// The list that serves a question best: its prefix, and where `since` falls in it.
 pub(crate) fn orders_range(
+    parked: bool,
     customer: Option<&str>,
     status: Option<OrderStatus>,
     since: Option<Timestamp>,
 ) -> (Vec<u8>, Vec<u8>) {
     let prefix = match (customer, status) {
+        _ if parked => PARKED.to_vec(),
         (Some(customer), _) => Key::of(BY_CUSTOMER).text(customer).0,
         (None, Some(status))
             if !matches!(status, OrderStatus::Completed | OrderStatus::Cancelled) =>

@@ -21,6 +21,7 @@ mod lists;
 mod mint;
 mod options;
 mod orders;
+mod parking;
 mod recording;
 mod replenish;
 mod service;

@@ -33,6 +33,8 @@ pub struct OrderFilter {
     pub external_id: Option<CompactString>,
     /// Placed then or later.
     pub since: Option<Timestamp>,
+    /// Whether it waits until somebody releases it.
+    pub parked: Option<bool>,
 }
 
 /// Which fulfillment orders.
@@ -76,8 +78,12 @@ impl Consign {
                 next_cursor: None,
             });
         }
-        let (prefix, start) =
-            index::orders_range(filter.customer.as_deref(), filter.status, filter.since);
+        let (prefix, start) = index::orders_range(
+            filter.parked == Some(true),
+            filter.customer.as_deref(),
+            filter.status,
+            filter.since,
+        );
         let wanted = |value: &[u8]| index::matches(value, filter.status, filter.channel.as_ref());
         self.page(&prefix, start, cursor, limit, |owner, _, value| {
             if !wanted(value) {
@@ -218,6 +224,7 @@ impl OrderFilter {
                 .as_ref()
                 .is_none_or(|name| header.external_id.as_ref() == Some(name))
             && self.since.is_none_or(|since| header.placed_at >= since)
+            && self.parked.is_none_or(|parked| order.is_parked() == parked)
     }
 }
 

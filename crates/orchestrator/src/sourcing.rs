@@ -7,7 +7,7 @@ use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, Location
 use consign_domain::ids::{LocationId, Sku};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
 use consign_domain::order::{
-    Assignment, Destination, Fulfilment, Header, NewLine, Order, Plan, SplitPolicy,
+    Assignment, Destination, Fulfilment, Header, NewLine, Order, Plan, ShortageRule, SplitPolicy,
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
@@ -288,15 +288,18 @@ impl<'a> Terms<'a> {
 }
 
 impl Views {
-    /// The answer to an order's wish to be sourced.
+    /// The answer to an order's wish to be sourced, and what the order is to be told of what is short:
+    /// of a plan that leaves units short, whatever goes beyond what the order says itself; where the
+    /// order gives up, in any case.
     pub(crate) fn plan(
         &self,
         order: &Order,
         units: &[(u32, u32)],
         excluded: &[(u32, LocationId)],
-    ) -> Plan {
+        gives_up: bool,
+    ) -> (Plan, Option<ShortageRule>) {
         let Some(header) = order.header.as_ref() else {
-            return Plan::default();
+            return (Plan::default(), gives_up.then(ShortageRule::default));
         };
         let needs: Vec<Need<'_>> = units
             .iter()
@@ -321,7 +324,7 @@ impl Views {
         } else {
             SplitPolicy::Allow
         };
-        self.decide(header, split, &needs, excluded)
+        self.decide(header, split, &needs, excluded, gives_up)
     }
 
     fn decide(
@@ -330,10 +333,18 @@ impl Views {
         split: SplitPolicy,
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
-    ) -> Plan {
+        gives_up: bool,
+    ) -> (Plan, Option<ShortageRule>) {
         let atlas = self.atlas.load();
         let inputs = self.inputs(&atlas, &Terms::of(header), split, needs, excluded);
-        let sourced = decide(&atlas.strategy, &inputs).plan;
+        let decided = decide(&atlas.strategy, &inputs);
+        let asked = gives_up || !decided.plan.short.is_empty();
+        let rule = asked.then(|| {
+            let skus = needs.iter().flat_map(|need| need.parts).map(|(sku, _)| sku);
+            atlas.strategy.shortage(&decided, skus)
+        });
+        let rule = rule.filter(|rule| gives_up || !rule.is_plain());
+        let sourced = decided.plan;
         self.decisions.increment(1);
         let assignments = sourced.allotments.iter().filter_map(|allotment| {
             let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
@@ -344,10 +355,11 @@ impl Views {
             })
         });
         let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
-        Plan {
+        let plan = Plan {
             assignments: assignments.collect(),
             inputs: encoded,
-        }
+        };
+        (plan, rule)
     }
 
     /// All that a decision rests on, as this node knows it now.
@@ -416,7 +428,8 @@ pub(crate) fn facts(
 
 impl Inner {
     /// The first decision, made before the order is sent on its way: one write fewer. `None` when
-    /// nothing needs a location.
+    /// nothing needs a location, and when a rule has something to say of what is short: the order
+    /// then asks, and hears both.
     pub(crate) fn first_plan(&self, header: &Header, lines: &[NewLine]) -> Option<Plan> {
         let needs = Need::of_all(lines);
         // Absurd orders are refused by the order itself; here they only must do no harm.
@@ -424,7 +437,11 @@ impl Inner {
             && lines
                 .iter()
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
-        (sane && !needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
+        if !sane || needs.is_empty() {
+            return None;
+        }
+        let (plan, rule) = self.views.decide(header, header.split, &needs, &[], false);
+        rule.is_none().then_some(plan)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::inputs::{InputLine, Inputs};
 use crate::items::line_refusal;
 use crate::optimiser::{Optimum, Policy, Problem, Site, Solution, optimise};
 use crate::plan::{Allotment, Sourced};
-use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order, weighs_promises};
+use crate::strategy::{AfterAction, Compiled, CompiledRule, Known, Order, tried, weighs_promises};
 
 /// Facts of a decision that has none.
 static NONE: LazyLock<Facts> = LazyLock::new(Facts::default);
@@ -32,6 +32,10 @@ pub struct Decided {
     pub bound: Minor,
     /// Which of the strategy's rules decided; `None` when none was for this order.
     pub rule: Option<usize>,
+    /// Which was tried last, and so says what becomes of what is short.
+    pub(crate) last_tried: Option<usize>,
+    /// Whether one that was tried wants staff to know of what is short.
+    pub(crate) alert: bool,
 }
 
 /// Decides. The same inputs give the same plan, bit for bit.
@@ -40,6 +44,7 @@ pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
     let facts = facts(inputs);
     let order = Order::of(facts);
     let mut best: Option<Decided> = None;
+    let mut says = Decided::default();
     for (nth, rule) in rules_for(strategy, &order, inputs) {
         let trial = Trial {
             strategy,
@@ -51,6 +56,7 @@ pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
             rule: Some(nth),
             ..trial.decide()
         };
+        tried(&mut says, nth, &rule.rule);
         let goes_on = rule.rule.when_short == AfterAction::NextRule;
         let done = found.plan.short.is_empty() || !goes_on;
         if best
@@ -63,10 +69,15 @@ pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
             break;
         }
     }
-    best.unwrap_or_else(|| Decided {
+    let best = best.unwrap_or_else(|| Decided {
         plan: Sourced::nothing(inputs),
         ..Decided::default()
-    })
+    });
+    Decided {
+        last_tried: says.last_tried,
+        alert: says.alert,
+        ..best
+    }
 }
 
 /// The rules that are for an order, in their order. One whose condition fails on it is not.
@@ -232,7 +243,7 @@ impl<'a> Trial<'a> {
                 plan: self.whole_from(nth),
                 cost,
                 bound: cost,
-                rule: None,
+                ..Decided::default()
             };
         }
         if policy.whole && policy.shipments_max == 1 {
@@ -264,7 +275,7 @@ impl<'a> Trial<'a> {
             plan: self.sourced(problem, solution),
             cost: solution.cost.money,
             bound,
-            rule: None,
+            ..Decided::default()
         }
     }
 

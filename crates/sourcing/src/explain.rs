@@ -13,7 +13,7 @@ use crate::first_rule::search;
 use crate::inputs::Inputs;
 use crate::plan::Sourced;
 use crate::promise::Promise;
-use crate::strategy::{Compiled, Order};
+use crate::strategy::{AfterReport, Compiled, Order};
 
 /// Names rule version 1.
 const FIRST_RULE: &str = "fewest locations, then nearest, then lowest rate; version 1";
@@ -107,6 +107,10 @@ pub struct Explanation {
     pub candidates: Vec<CandidateReport>,
     /// The plan.
     pub plan: Sourced,
+    /// What became of what is short, and which rule says so. Of common items beside this: they wait
+    /// for stock, unless the order cancels them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_action: Option<AfterReport>,
     /// The best plan from other locations, if there was one. Rule version 1 looked only for one
     /// with as few locations.
     pub runner_up: Option<Sourced>,
@@ -158,6 +162,9 @@ pub fn explain(strategy: &Compiled, inputs: &Inputs) -> Explanation {
         runner_up: trial.and_then(|trial| trial.runner_up(&decided.plan)),
         cost: Some(decided.cost),
         gap: Some(decided.cost - decided.bound),
+        after_action: strategy
+            .after(&decided)
+            .filter(|_| !decided.plan.short.is_empty()),
         plan: decided.plan,
     }
 }
@@ -174,6 +181,7 @@ fn first(inputs: &Inputs) -> Explanation {
         failed: Vec::new(),
         candidates: all(inputs, asked),
         plan: found.best,
+        after_action: None,
         runner_up: found.runner_up,
         cost: None,
         gap: None,

@@ -39,8 +39,8 @@ pub use plan::{Allotment, Sourced};
 pub use price::{Price, price};
 pub use promise::{ASSUMED_KM, Promise};
 pub use strategy::{
-    AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Lane, Profile, Rule,
-    SplitRule, Strategy, StrategyError, Transit,
+    AfterAction, AfterReport, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Lane,
+    Profile, Restock, Rule, SplitRule, Strategy, StrategyError, Transit,
 };
 
 /// The version of the rules that decides now; stored with each decision.

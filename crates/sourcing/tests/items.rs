@@ -238,6 +238,7 @@ proptest! {
             }],
             groups: BTreeMap::from([("g".into(), words(&group))]),
             transit: None,
+            restock: consign_sourcing::Restock::default(),
             locations: (0..3).map(|nth| (IDS[nth].into(), profile(nth))).collect(),
         };
         let strategy = compiled(&strategy).expect("it is sane");

@@ -241,7 +241,7 @@ fn keys_that_nobody_knows_are_refused() {
         "name = 'x'\n[[rules]]\nname = 'y'\nscript = 'rm'",
         "name = 'x'\n[[rules]]\nname = 'y'\n[rules.costs]\nper_mile = 3",
         "name = 'x'\n[[rules]]\nname = 'y'\n[rules.costs]\nsplit = 1.5",
-        "name = 'x'\n[[rules]]\nname = 'y'\nwhen_short = 'cancel'",
+        "name = 'x'\n[[rules]]\nname = 'y'\nwhen_short = 'give_up'",
         "name = 'x'\nrules = []\n[locations.L]\nclosures = [{ from = '2011-02-29', until = '2011-03-01' }]",
     ] {
         assert!(toml::from_str::<Strategy>(text).is_err(), "{text}");

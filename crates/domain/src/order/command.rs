@@ -1,10 +1,14 @@
 //! What an order can be told, what it answers, and why it refuses.
 
+use std::collections::BTreeSet;
+
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::logistics::{Disposition, ShipmentStatus};
-use super::types::{Address, Fulfilment, Header, HoldReason, HoldScope, PersonalData, Tax};
+use super::types::{
+    Address, Fulfilment, Header, HoldReason, HoldScope, PersonalData, ShortagePolicy, Tax,
+};
 use crate::ids::{CarrierId, LineId, LocationId, Sku, TrackingNumber};
 use crate::location::Answer;
 use crate::money::{Minor, UnitPrice};
@@ -50,6 +54,57 @@ pub struct Plan {
     /// The decision's inputs, encoded by `sourcing`; the explanation is recomputed from them (L9).
     #[serde(with = "serde_bytes")]
     pub inputs: Vec<u8>,
+}
+
+/// What a rule says about units that nobody has, beside the order's own [`ShortagePolicy`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortageRule {
+    /// The rule's name.
+    pub rule: CompactString,
+    /// What becomes of them.
+    pub action: ShortageAction,
+    /// Whether staff are told.
+    pub alert: bool,
+    /// SKUs that are always bought again: what is short of them waits for stock, and is asked for.
+    pub common: BTreeSet<Sku>,
+}
+
+impl ShortageRule {
+    /// Whether it says nothing but what the order says itself.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.action == ShortageAction::AsOrderSays && !self.alert && self.common.is_empty()
+    }
+
+    /// What becomes of units of an order that itself says `own`; what is always bought again aside.
+    #[must_use]
+    pub fn policy(&self, own: ShortagePolicy) -> ShortagePolicy {
+        match (self.action, own) {
+            (ShortageAction::AsOrderSays, own) => own,
+            (ShortageAction::Cancel, ShortagePolicy::CancelOrder) => ShortagePolicy::CancelOrder,
+            (ShortageAction::Cancel, _) => ShortagePolicy::CancelLine,
+            (ShortageAction::Backorder | ShortageAction::Park | ShortageAction::Hold(_), _) => {
+                ShortagePolicy::Backorder
+            }
+        }
+    }
+}
+
+/// What becomes of units that nobody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShortageAction {
+    /// What the order says.
+    #[default]
+    AsOrderSays,
+    /// They wait for stock, whatever the order says.
+    Backorder,
+    /// They are cancelled; all of the order, if the order says so.
+    Cancel,
+    /// They wait until somebody releases the order: neither time nor stock wakes it.
+    Park,
+    /// They wait for stock, and the order is held for this reason until somebody has looked.
+    Hold(HoldReason),
 }
 
 /// Units of a line, by line index.
@@ -282,6 +337,17 @@ pub enum OrderCommand {
         /// The moment.
         now: Timestamp,
     },
+    /// The answer to [`super::OrderEffect::Source`], with what a rule says about units that nobody has.
+    AssignByRule {
+        /// The round that asked; another round's answer changes nothing.
+        round: u32,
+        /// Who is asked; `None` where nobody is asked any more: all that has no location is short.
+        plan: Option<Plan>,
+        /// What becomes of what is short.
+        rule: Box<ShortageRule>,
+    },
+    /// A parked order is to be sourced again. One that is not parked stays as it is.
+    ReleaseParking,
 }
 
 /// What a caller hears once a command is durable.

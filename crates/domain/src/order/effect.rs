@@ -10,7 +10,8 @@ use crate::location::Request;
 /// What an order asks of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderEffect {
-    /// Find locations for the unsourced units. Answered by `Assign` with the same round.
+    /// Find locations for the unsourced units. Answered by `Assign` or `AssignByRule` with the same
+    /// round.
     Source {
         /// Counts the order's sourcing decisions, from 1.
         round: u32,
@@ -18,6 +19,9 @@ pub enum OrderEffect {
         units: Vec<(u32, u32)>,
         /// (line index, location) pairs that refused, rejected or were short in this sourcing.
         excluded: Vec<(u32, LocationId)>,
+        /// Enough locations have been asked: only what becomes of the units is to be said, by
+        /// `AssignByRule` without a plan.
+        gives_up: bool,
     },
     /// Ask a location. Several effects to one location leave as one message.
     Ask {

@@ -7,10 +7,10 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::command::{Assignment, LineQuantity, NewLine};
+use super::command::{Assignment, LineQuantity, NewLine, ShortageAction};
 use super::logistics::{Disposition, Package, ShipmentStatus, TrackingEvent};
 use super::types::{Destination, Header, Hold};
-use crate::ids::{CarrierId, LocationId, TrackingNumber};
+use crate::ids::{CarrierId, LocationId, Sku, TrackingNumber};
 use crate::money::UnitPrice;
 use crate::time::Timestamp;
 
@@ -88,6 +88,15 @@ pub struct CancelledUnits {
     pub unsourced: u32,
     /// Of the backordered ones.
     pub backordered: u32,
+}
+
+/// Units of a SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuUnits {
+    /// Which.
+    pub sku: Sku,
+    /// How many.
+    pub units: u32,
 }
 
 /// What happened to an order.
@@ -325,4 +334,23 @@ pub enum OrderEvent {
     },
     /// The personal record was erased.
     PersonalDataErased,
+    /// No location has these units: the order waits until somebody releases it.
+    Parked {
+        /// What.
+        units: Vec<LineQuantity>,
+    },
+    /// A rule wants staff to know that units are short. Once per shortage.
+    StaffAlerted {
+        /// The rule's name.
+        rule: CompactString,
+        /// What became of the units.
+        action: ShortageAction,
+        /// What was short.
+        units: Vec<LineQuantity>,
+    },
+    /// Items that are always bought again are short. Once per shortage.
+    RestockRequested {
+        /// What, by rising SKU; of a bundle, its components.
+        items: Vec<SkuUnits>,
+    },
 }

@@ -1,9 +1,10 @@
 //! Effects and timers of an order, derived from its state: nothing is queued beside it, so recovery
 //! is "load and ask". An effect is pending until an event records its outcome.
 
+use super::decide::SOURCING_ROUNDS_MAX;
 use super::effect::OrderEffect;
 use super::logistics::{Attempt, Return, Shipment};
-use super::state::Order;
+use super::state::{Order, UNTIL_RELEASED};
 use super::status::shipment_is_final;
 use super::types::{Fulfilment, SplitPolicy};
 use crate::ids::{AttemptId, ShipmentId, Sku};
@@ -80,7 +81,8 @@ pub(super) fn wakeup(order: &Order) -> Option<Timestamp> {
         .filter(unanswered)
         .map(|a| a.not_after);
     let silent = order.shipments.iter().filter_map(silence_ends);
-    reserving.chain(order.retry_at).chain(silent).min()
+    let retry = order.retry_at.filter(|at| *at != UNTIL_RELEASED);
+    reserving.chain(retry).chain(silent).min()
 }
 
 /// When a shipment's end is assumed, if nothing is heard of it.
@@ -101,6 +103,7 @@ fn source(order: &Order) -> OrderEffect {
         round: order.round,
         units,
         excluded: order.excluded.clone(),
+        gives_up: order.rounds_tried > SOURCING_ROUNDS_MAX,
     }
 }
 

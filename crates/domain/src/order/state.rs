@@ -74,7 +74,15 @@ pub struct Order {
     pub personal_erased: bool,
 }
 
+/// Stands in [`Order::retry_at`] for a wait that neither time nor stock ends.
+pub(super) const UNTIL_RELEASED: Timestamp = Timestamp(i64::MAX);
+
 impl Order {
+    /// Whether what is backordered waits until somebody releases it.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.retry_at == Some(UNTIL_RELEASED)
+    }
     /// Whether it has been placed (a tombstone has not).
     #[must_use]
     pub fn is_placed(&self) -> bool {

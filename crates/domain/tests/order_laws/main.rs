@@ -25,7 +25,27 @@ struct Scenario {
     extras: (i64, i64, i64),
     planned: bool,
     cancelled_at_end: bool,
+    rule: ShortageRule,
     steps: Vec<Step>,
+}
+
+/// What the rule says that makes plans; half of the time nothing.
+fn rule() -> impl Strategy<Value = ShortageRule> {
+    let action = prop_oneof![
+        4 => Just(ShortageAction::AsOrderSays),
+        1 => Just(ShortageAction::Backorder),
+        1 => Just(ShortageAction::Cancel),
+        2 => Just(ShortageAction::Park),
+        1 => Just(ShortageAction::Hold(HoldReason::OutOfStock)),
+    ];
+    let common = prop::collection::btree_set((0..3_u32).prop_map(sku), 0..3);
+    let own = (action, any::<bool>(), common).prop_map(|(action, alert, common)| ShortageRule {
+        rule: "own".into(),
+        action,
+        alert,
+        common,
+    });
+    prop_oneof![1 => Just(ShortageRule::default()), 1 => own]
 }
 
 fn scenario(steps: usize) -> impl Strategy<Value = Scenario> {
@@ -47,10 +67,11 @@ fn scenario(steps: usize) -> impl Strategy<Value = Scenario> {
         shortage,
         (0..700_i64, 0..90_i64, 0..50_i64),
         any::<[bool; 2]>(),
+        rule(),
         prop::collection::vec(step(), 1..steps),
     )
         .prop_map(
-            |(lines, stock, split, shortage, extras, [planned, cancelled_at_end], steps)| {
+            |(lines, stock, split, shortage, extras, [planned, cancelled_at_end], rule, steps)| {
                 Scenario {
                     lines,
                     stock,
@@ -59,6 +80,7 @@ fn scenario(steps: usize) -> impl Strategy<Value = Scenario> {
                     extras,
                     planned,
                     cancelled_at_end,
+                    rule,
                     steps,
                 }
             },
@@ -131,7 +153,8 @@ fn place(scenario: &Scenario) -> (World, OrderCommand) {
         .zip(&scenario.lines)
         .map(|(index, line)| new_line(index, *line))
         .collect();
-    let world = World::new(&stock);
+    let mut world = World::new(&stock);
+    world.rule = scenario.rule.clone();
     let plan = scenario.planned.then(|| Plan {
         assignments: (0..)
             .zip(&lines)
@@ -164,12 +187,13 @@ fn place(scenario: &Scenario) -> (World, OrderCommand) {
 /// it; the rest is shipped and assumed to be delivered.
 fn finish(world: &mut World, cancelled: bool) {
     world.settle();
-    for hold in world.order.holds.clone() {
-        world
-            .tell(&OrderCommand::ReleaseHold { hold: hold.number })
-            .expect("it stands");
-    }
     for round in 0.. {
+        // A rule may lay holds as long as units are short.
+        for hold in world.order.holds.clone() {
+            world
+                .tell(&OrderCommand::ReleaseHold { hold: hold.number })
+                .expect("it stands");
+        }
         assert!(
             round < 20,
             "an order that can be served comes to its end: {:#?}",
@@ -187,6 +211,9 @@ fn finish(world: &mut World, cancelled: bool) {
             world
                 .tell(&OrderCommand::Replenish)
                 .expect("stock is never an error");
+            world
+                .tell(&OrderCommand::ReleaseParking)
+                .expect("a release is never an error");
         }
         world.settle();
         for fulfillment_order in 1..=world.order.fulfillment_orders.len() as u32 {
@@ -324,6 +351,9 @@ fn scenarios_reach_every_event() {
         "AddressSet",
         "ServiceLevelSet",
         "PersonalDataErased",
+        "Parked",
+        "StaffAlerted",
+        "RestockRequested",
         "Sourcing",
         "Allocated",
         "InFulfillment",

@@ -33,6 +33,7 @@ pub enum Step {
     Return(u32, u32),
     Receipt(u32, u32),
     Erase,
+    ReleaseParking,
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -59,6 +60,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         8 => (number(), 0..15_u32, 0..5_i64).prop_map(|(s, status, at)| Step::Track(s, status, at)),
         2 => (line(), 1..4_u32).prop_map(|(l, u)| Step::Return(l, u)),
         4 => (number(), 0..5_u32).prop_map(|(r, d)| Step::Receipt(r, d)),
+        1 => Just(Step::ReleaseParking),
         1 => prop::bool::weighted(0.3).prop_map(|erase| if erase { Step::Erase } else { Step::Calm }),
     ]
 }
@@ -200,6 +202,7 @@ pub fn take(world: &mut World, step: &Step) {
             }
         }
         Step::Erase => OrderCommand::ErasePersonalData,
+        Step::ReleaseParking => OrderCommand::ReleaseParking,
     };
     let version = world.order.version;
     if world.tell(&command).is_err() {

@@ -5,6 +5,7 @@ mod changing;
 mod delivering;
 #[path = "../order_world/mod.rs"]
 mod order_world;
+mod shortage;
 mod sourcing;
 
 use consign_domain::ids::{Channel, LineId, Sku};
@@ -72,11 +73,22 @@ fn placing(header: Header, lines: Vec<NewLine>) -> OrderCommand {
 
 /// An order placed, sourced and reserved as far as stock goes. Stock is per location.
 fn placed(header: Header, lines: Vec<NewLine>, stock: &[(&str, [u32; 3])]) -> World {
+    placed_under(ShortageRule::default(), header, lines, stock)
+}
+
+/// The same under a rule that says something about what is short.
+fn placed_under(
+    rule: ShortageRule,
+    header: Header,
+    lines: Vec<NewLine>,
+    stock: &[(&str, [u32; 3])],
+) -> World {
     let stock: Vec<_> = stock
         .iter()
         .map(|(name, units)| (sku(name), *units))
         .collect();
     let mut world = World::new(&stock);
+    world.rule = rule;
     world.tell(&placing(header, lines)).expect("it is valid");
     world.settle();
     world

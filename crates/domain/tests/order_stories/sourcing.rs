@@ -85,7 +85,12 @@ fn refused_units_are_sourced_elsewhere_a_bounded_number_of_times() {
             }],
         );
     }
-    assert_eq!(world.order.round, 4);
+    assert!(matches!(
+        &world.order.pending()[..],
+        [OrderEffect::Source { gives_up: true, .. }]
+    ));
+    world.settle();
+    assert_eq!(world.order.round, 5);
     assert_eq!(units(&world, 0).backordered, 3);
     assert_eq!(world.order.status(), OrderStatus::Backordered);
     assert!(world.order.settled());

@@ -31,6 +31,8 @@ pub struct World {
     pub order: Order,
     pub locations: Vec<Location>,
     pub now: Timestamp,
+    /// What the rule that makes plans says about units that nobody has.
+    pub rule: ShortageRule,
     network: Vec<Message>,
     pub events: Vec<OrderEvent>,
 }
@@ -44,6 +46,7 @@ impl World {
                 .map(|index| Location::empty(location(index)))
                 .collect(),
             now: Timestamp(1_000_000_000),
+            rule: ShortageRule::default(),
             network: Vec::new(),
             events: Vec::new(),
         };
@@ -127,6 +130,12 @@ impl World {
             assert!(self.order.recorded_at() >= last.recorded_at());
             self.events.push(event.clone());
         }
+        let hints = matches!(command, OrderCommand::Replenish | OrderCommand::Wake { .. });
+        let tries = |event: &OrderEvent| matches!(event, OrderEvent::SourcingRequested { retried, .. } if !retried.is_empty());
+        assert!(
+            !hints || !before.is_parked() || !decision.events.iter().any(tries),
+            "neither stock nor time wakes a parked order: {before:#?}"
+        );
         assert_eq!(
             self.order.version,
             before.version + decision.events.len() as u64
@@ -242,10 +251,8 @@ impl World {
                 round,
                 units,
                 excluded,
-            } => OrderCommand::Assign {
-                round: *round,
-                plan: self.plan(units, excluded),
-            },
+                gives_up,
+            } => self.sourced(*round, units, excluded, *gives_up),
             OrderEffect::Ask {
                 location: at,
                 request,
@@ -289,6 +296,24 @@ impl World {
             }
         };
         self.network.push(Message::Told(Box::new(told)));
+    }
+
+    fn sourced(
+        &self,
+        round: u32,
+        units: &[(u32, u32)],
+        excluded: &[(u32, LocationId)],
+        gives_up: bool,
+    ) -> OrderCommand {
+        let plan = self.plan(units, excluded);
+        if self.rule.is_plain() && !gives_up {
+            return OrderCommand::Assign { round, plan };
+        }
+        OrderCommand::AssignByRule {
+            round,
+            plan: (!gives_up).then_some(plan),
+            rule: Box::new(self.rule.clone()),
+        }
     }
 
     /// A plan from what the locations have, except that at times one unit more is wished for blindly.
@@ -416,6 +441,12 @@ impl World {
             );
         }
         assert!(self.order.settled());
+        let units = self.order.units();
+        assert!(
+            !self.order.must_be_whole() || units.backordered == 0 || units.allocated == 0,
+            "an order that must be whole is reserved in part: {:#?}",
+            self.order
+        );
     }
 
     pub fn reserved(&self) -> u32 {
@@ -453,6 +484,7 @@ fn is_message(command: &OrderCommand) -> bool {
     matches!(
         command,
         OrderCommand::Assign { .. }
+            | OrderCommand::AssignByRule { .. }
             | OrderCommand::LocationAnswered { .. }
             | OrderCommand::Displaced { .. }
             | OrderCommand::TrackingNumberIssued { .. }

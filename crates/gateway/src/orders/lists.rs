@@ -39,6 +39,9 @@ pub struct OrdersQuery {
     /// Placed then or later, RFC 3339.
     #[param(value_type = Option<String>)]
     since: Option<CompactString>,
+    /// `true`: waits until somebody releases it; `false`: does not.
+    #[param(value_type = Option<bool>)]
+    parked: Option<CompactString>,
     /// Items at most, 1 to 500; 50 if left out.
     #[param(value_type = Option<u32>)]
     limit: Option<CompactString>,
@@ -60,7 +63,14 @@ impl OrdersQuery {
                 "needs `channel`, which it is unique in",
             ));
         }
+        let parked = match self.parked.as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => return Err(Problem::query("parked", "must be `true` or `false`")),
+        };
         Ok(OrderFilter {
+            parked,
             status: paging::one_of("status", self.status.as_deref())?,
             channel: paging::id("channel", self.channel.as_deref())?,
             customer: self.customer.clone(),

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod dto;
 pub mod line_name;
 pub mod lists;
+pub mod parking;
 pub mod parse;
 pub mod render;
 pub mod render_parts;

@@ -32,6 +32,10 @@ pub struct OrderBody<'a> {
     payment_status: PaymentStatus,
     #[schema(value_type = String, example = "unfulfilled")]
     fulfillment_status: FulfillmentProgress,
+    /// Whether what is backordered waits until the order is released; left out if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    parked: bool,
     lines: Vec<LineBody<'a>>,
     fulfillment_orders: Vec<FulfillmentOrderBody<'a>>,
     holds: Vec<HoldBody<'a>>,
@@ -123,6 +127,7 @@ impl<'a> OrderBody<'a> {
             status: order.status,
             payment_status: order.payment_status(),
             fulfillment_status: order.fulfillment_status(),
+            parked: order.is_parked(),
             lines: order.lines.iter().enumerate().map(line).collect(),
             fulfillment_orders: order
                 .fulfillment_orders

@@ -148,6 +148,9 @@ impl Replay<'_> {
     pub(super) fn note_waiting(&mut self, order: u32) {
         self.forget_waiting(order);
         let course = &self.courses[order as usize];
+        if course.is_parked {
+            return;
+        }
         let key = (course.placed_nth, order);
         for (line, _) in course.all_waiting() {
             for (sku, _) in &course.lines[line as usize].parts {

@@ -116,6 +116,8 @@ pub(super) struct Course {
     pub(super) placed_nth: u32,
     pub(super) lines: Vec<LineCourse>,
     pub(super) is_own: bool,
+    /// What waits of it waits for somebody, not for stock: in the draft's world nobody comes.
+    pub(super) is_parked: bool,
     /// What locations have reserved for it in the recorded world: (SKU, ordinal, pieces).
     pub(super) taken: Vec<(u32, u32, i64)>,
     pub(super) recorded: Holding,

@@ -15,6 +15,7 @@ mod course;
 mod recorded;
 mod replay;
 mod report;
+mod shortage;
 mod stock;
 
 pub use recorded::{Recording, RecordingError};
@@ -22,13 +23,14 @@ pub use replay::replay;
 pub use report::{Figures, LocationLoad, MovedOrder, Report, RuleRegret};
 
 /// What is taken for granted where the record is silent; part of every report.
-pub const ASSUMPTIONS: [&str; 6] = [
+pub const ASSUMPTIONS: [&str; 7] = [
     "An order whose plans come out as they did shares everything that was recorded of it.",
     "A location grants what it has: nobody refuses an order that was never sent to it.",
     "What staff rejected, or did not find, at a location is rejected or not found there in the draft's \
      world as well, if the order is there; otherwise what was not found is gone from the shelf.",
     "Receipts, counts, adjustments, transfers and returns happen as recorded, as changes.",
     "What a customer cancelled is cancelled, first of what waits, then of what was reserved last.",
+    "What the draft parks stays parked.",
     "An order that waits is tried again when stock comes in, the one first that was placed first; where the record \
      says nothing about a location, it is where it is now, and carriers ask what they ask now.",
 ];

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use consign_domain::ids::LocationId;
 use consign_domain::order::{
     Assignment, AttemptUnits, CancelledUnits, Header, NewLine, OrderEvent, ReleasedUnits,
-    ShortagePolicy, SplitPolicy,
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{Compiled, Decided, Inputs, Strategy, StrategyError, decide};
@@ -399,25 +398,6 @@ impl<'r> Replay<'r> {
         }
     }
 
-    /// What an order takes of a plan: all, or nothing where a short one cancels it.
-    fn effective(&self, order: u32, decided: &Decided) -> Vec<Held> {
-        let header = self.courses[order as usize].header.as_deref();
-        let none_at_all = header.is_some_and(|header| match header.shortage {
-            ShortagePolicy::Backorder => header.split != SplitPolicy::Allow,
-            ShortagePolicy::CancelLine => false,
-            ShortagePolicy::CancelOrder => true,
-        });
-        if none_at_all && !decided.plan.short.is_empty() {
-            return Vec::new();
-        }
-        let held = |of: &consign_sourcing::Allotment| Held {
-            line: of.line,
-            ordinal: of.ordinal,
-            units: of.units,
-        };
-        decided.plan.allotments.iter().map(held).collect()
-    }
-
     /// Sources units of an order that is on its own way.
     pub(super) fn source_own(&mut self, order: u32, needs: &[(u32, u32)], at: Timestamp) {
         if needs.is_empty() {
@@ -445,23 +425,7 @@ impl<'r> Replay<'r> {
                 course.sites.insert(held.ordinal, candidates[at]);
             }
         }
-        if !decided.plan.short.is_empty() {
-            let shortage = course.header.as_ref().map(|header| header.shortage);
-            match shortage.unwrap_or_default() {
-                ShortagePolicy::Backorder => {}
-                ShortagePolicy::CancelLine => {
-                    for (line, units) in &decided.plan.short {
-                        course.lines[*line as usize].cancelled_draft += units;
-                    }
-                }
-                ShortagePolicy::CancelOrder => {
-                    self.take_all_back(order);
-                    for line in &mut self.courses[order as usize].lines {
-                        line.cancelled_draft = line.of.quantity;
-                    }
-                }
-            }
-        }
+        self.settle(order, decided);
         self.note_waiting(order);
     }
 
@@ -478,7 +442,7 @@ impl<'r> Replay<'r> {
         taken
     }
 
-    fn take_all_back(&mut self, order: u32) {
+    pub(super) fn take_all_back(&mut self, order: u32) {
         for held in self.courses[order as usize].own.all().to_vec() {
             self.take_back(order, held.line, held.ordinal, held.units);
         }

@@ -1,7 +1,10 @@
 //! A strategy that has been checked, and tied to the locations that there are.
 
-use compact_str::{CompactString, format_compact};
+use std::collections::BTreeSet;
+
+use compact_str::{CompactString, ToCompactString, format_compact};
 use consign_domain::catalogue::{is_attribute_value, is_trait_name};
+use consign_domain::ids::Sku;
 use consign_domain::money::Minor;
 
 use super::expression::{Expression, STEPS_MAX};
@@ -77,6 +80,8 @@ pub struct Compiled {
     pub(crate) locations: Vec<Known>,
     /// How long parcels are under way, if that is known.
     pub(crate) ways: Option<Ways>,
+    /// What is always bought again.
+    pub(crate) common: BTreeSet<Sku>,
     held_back_max: u32,
 }
 
@@ -162,7 +167,18 @@ impl Strategy {
             held_back_max: held_back_max(&rules, &locations),
             rules,
             locations,
+            common: self.common()?,
         })
+    }
+
+    fn common(&self) -> Result<BTreeSet<Sku>, StrategyError> {
+        let listed = &self.restock.common;
+        count("restock.common", listed.len(), ENTRIES_MAX)?;
+        let sku = |(nth, text): (usize, &CompactString)| {
+            let place = format_compact!("restock.common[{nth}]");
+            Sku::new(text).map_err(|reason| wrong(&place, &reason.to_compact_string()))
+        };
+        listed.iter().enumerate().map(sku).collect()
     }
 
     fn rule(

@@ -5,6 +5,7 @@
 //! neither format: whoever reads one hands the value in. Before it decides anything it is checked
 //! ([`Strategy::compiled`]), which says where something is wrong and why.
 
+mod after;
 mod compiled;
 mod expression;
 mod transit;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Day};
 
+pub(crate) use after::tried;
+pub use after::{AfterAction, AfterReport, Restock};
 pub(crate) use compiled::{COST_MAX, CompiledRule, Known, listed, weighs_promises};
 pub use compiled::{Compiled, KnownLocation, StrategyError};
 pub(crate) use expression::Order;
@@ -40,6 +43,9 @@ pub struct Strategy {
     /// How long parcels are under way. Without it nothing is promised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transit: Option<Transit>,
+    /// What is always bought again.
+    #[serde(default, skip_serializing_if = "Restock::is_empty")]
+    pub restock: Restock,
 }
 
 /// One way to serve an order.
@@ -63,6 +69,9 @@ pub struct Rule {
     /// What follows when some units find no location.
     #[serde(default)]
     pub when_short: AfterAction,
+    /// Whether staff are told when some units find no location, beside what follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alert: bool,
 }
 
 /// Which orders a rule is for: all that are named must hold. An empty list holds always.
@@ -175,18 +184,6 @@ pub struct SplitRule {
     pub shipment_value_min: Minor,
 }
 
-/// What follows when some units find no location under a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AfterAction {
-    /// The plan stands; what is short is backordered or cancelled as the order says.
-    #[default]
-    AsOrderSays,
-    /// The next rule is tried. The plan that leaves the fewest units short stands, the earliest of
-    /// those.
-    NextRule,
-}
-
 /// What is known of a location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -258,6 +255,7 @@ impl Strategy {
             groups: BTreeMap::new(),
             locations: BTreeMap::new(),
             transit: None,
+            restock: Restock::default(),
         }
     }
 }

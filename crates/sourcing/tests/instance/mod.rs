@@ -345,6 +345,7 @@ fn strategy(random: &mut Random, size: &Size) -> Strategy {
         named.then(|| (id(site), profile(random)))
     });
     Strategy {
+        restock: consign_sourcing::Restock::default(),
         name: "random".into(),
         locations: locations.collect(),
         rules: vec![Rule {

@@ -11,7 +11,7 @@ mod units;
 
 use super::event::OrderEvent;
 use super::logistics::Attempt;
-use super::state::Order;
+use super::state::{Order, UNTIL_RELEASED};
 use super::status::{FulfillmentFacts, derive, fulfillment};
 use super::types::{HoldScope, OrderStatus};
 use crate::entity::Stamp;
@@ -100,6 +100,9 @@ fn take_in(order: &mut Order, event: &OrderEvent) {
         E::AddressSet { destination } => setup::address_set(order, destination),
         E::ServiceLevelSet { service_level } => setup::service_level_set(order, service_level),
         E::PersonalDataErased => order.personal_erased = true,
+        E::Parked { units } => reserve::backordered(order, units, UNTIL_RELEASED),
+        // For those who read what happened.
+        E::StaffAlerted { .. } | E::RestockRequested { .. } => {}
     }
 }
 

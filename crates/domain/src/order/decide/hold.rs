@@ -31,7 +31,14 @@ pub(super) fn place(
     if order.holds.len() >= HOLDS_MAX {
         return Err(invalid("/holds", "too_many"));
     }
-    let number = order.holds_numbered + 1;
+    let number = lay(draft, reason, scope);
+    draft.numbers.push(number);
+    Ok(())
+}
+
+/// Lays a hold over something that there is; gives its number.
+fn lay(draft: &mut Draft, reason: HoldReason, scope: &HoldScope) -> u32 {
+    let number = draft.order().holds_numbered + 1;
     let hold = Hold {
         number,
         reason,
@@ -39,8 +46,17 @@ pub(super) fn place(
         placed_at: draft.now,
     };
     draft.record(OrderEvent::HoldPlaced { hold });
-    draft.numbers.push(number);
-    Ok(())
+    number
+}
+
+/// Lays a hold over all of the order for a rule's sake, unless one for this reason lies there, or
+/// so many that staff look anyway.
+pub(super) fn lay_by_rule(draft: &mut Draft, reason: HoldReason) {
+    let same = |hold: &Hold| hold.reason == reason && hold.scope == HoldScope::Order;
+    let holds = &draft.order().holds;
+    if holds.len() < HOLDS_MAX && !holds.iter().any(same) {
+        lay(draft, reason, &HoldScope::Order);
+    }
 }
 
 /// Lifts a hold; one that was lifted already stays so.

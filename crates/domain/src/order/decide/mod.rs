@@ -10,6 +10,7 @@ mod cancel;
 mod hold;
 mod place;
 mod returns;
+mod shortage;
 mod source;
 mod time;
 mod track;
@@ -17,8 +18,10 @@ mod work;
 
 use compact_str::{CompactString, ToCompactString};
 
+pub(super) use source::SOURCING_ROUNDS_MAX;
+
 use super::apply;
-use super::command::{OrderCommand, OrderRejection, OrderReply};
+use super::command::{OrderCommand, OrderRejection, OrderReply, ShortageRule};
 use super::event::OrderEvent;
 use super::state::Order;
 use super::types::{Header, Line, PersonalData};
@@ -58,7 +61,12 @@ fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderR
         OrderCommand::CancelBeforeArrival { reason } => {
             cancel::cancel(draft, &super::command::CancelScope::Order, reason)?;
         }
-        OrderCommand::Assign { round, plan } => source::assign(draft, *round, plan),
+        OrderCommand::Assign { round, plan } => {
+            source::assign(draft, *round, plan, &ShortageRule::default());
+        }
+        OrderCommand::AssignByRule { round, plan, rule } => {
+            source::assign_by_rule(draft, *round, plan.as_ref(), rule);
+        }
         OrderCommand::LocationAnswered { location, answers } => {
             answer::answered(draft, location, answers)
         }
@@ -69,7 +77,8 @@ fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderR
         } => {
             answer::displaced(draft, location, *attempt, *units);
         }
-        OrderCommand::Replenish => source::retry(draft),
+        OrderCommand::Replenish => source::replenish(draft),
+        OrderCommand::ReleaseParking => source::release(draft),
         OrderCommand::Cancel { scope, reason } => cancel::cancel(draft, scope, reason)?,
         OrderCommand::Amend(amendments) => amend::amend(draft, amendments)?,
         OrderCommand::PlaceHold { reason, scope } => hold::place(draft, *reason, scope)?,

@@ -4,7 +4,7 @@ use compact_str::format_compact;
 
 use super::{Draft, invalid, source};
 use crate::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
-use crate::order::command::{NewLine, OrderRejection, Plan};
+use crate::order::command::{NewLine, OrderRejection, Plan, ShortageRule};
 use crate::order::event::OrderEvent;
 use crate::order::ledger::{line_amounts, order_amounts};
 use crate::order::types::{Fulfilment, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, PersonalData};
@@ -33,7 +33,7 @@ pub(super) fn place(
     });
     if let Some(plan) = plan {
         let round = draft.order().round;
-        source::assign(draft, round, plan);
+        source::assign(draft, round, plan, &ShortageRule::default());
     }
     Ok(())
 }

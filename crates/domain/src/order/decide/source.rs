@@ -1,20 +1,19 @@
-//! Sourcing: plans taken in, the next round asked for, and what becomes of units nobody has.
+//! Sourcing: plans taken in, the next round asked for.
 //!
 //! A sourcing begins when units have no location and ends when all are reserved, backordered or
-//! cancelled. It takes at most [`SOURCING_ROUNDS_MAX`] rounds (L8). An order that must be whole
+//! cancelled. It asks locations in at most [`SOURCING_ROUNDS_MAX`] rounds (L8); then it asks once
+//! more, not for locations but for what the rules say about what is left (`shortage`). An order that must be whole
 //! (ship complete, single location) is reserved whole or not at all.
 
-use compact_str::CompactString;
-
-use super::{Draft, cancel};
-use crate::order::command::{Assignment, LineQuantity, Plan};
-use crate::order::event::{CancelledUnits, OrderEvent, ReleaseWish};
+use super::{Draft, shortage};
+use crate::order::command::{Assignment, LineQuantity, Plan, ShortageRule};
+use crate::order::event::{OrderEvent, ReleaseWish};
 use crate::order::logistics::Attempt;
 use crate::order::state::Order;
-use crate::order::types::{ShortagePolicy, SplitPolicy};
+use crate::order::types::SplitPolicy;
 use crate::time::Timestamp;
 
-/// Rounds of one sourcing at most; then the shortage policy decides.
+/// Rounds of one sourcing at most in which locations are asked.
 pub const SOURCING_ROUNDS_MAX: u32 = 4;
 /// How long a location may take to grant.
 pub const RESERVE_WITHIN_MS: i64 = 30_000;
@@ -24,24 +23,16 @@ pub const BACKORDER_RETRY_FIRST_MS: i64 = 15 * 60 * 1_000;
 pub const BACKORDER_RETRY_MAX_MS: i64 = 6 * 3_600 * 1_000;
 
 /// Why units are cancelled that nobody has.
-const OUT_OF_STOCK: &str = "out_of_stock";
+pub(super) const OUT_OF_STOCK: &str = "out_of_stock";
 
 /// Takes the answer to the open round in; another round's answer is late and changes nothing.
-pub(super) fn assign(draft: &mut Draft, round: u32, plan: &Plan) {
+pub(super) fn assign(draft: &mut Draft, round: u32, plan: &Plan, rule: &ShortageRule) {
     let order = draft.order();
     if !order.sourcing_open || order.round != round {
         return;
     }
     let (mut assignments, short) = fit(order, plan);
-    let shortage = draft
-        .header()
-        .map_or(ShortagePolicy::Backorder, |h| h.shortage);
-    let none_at_all = match shortage {
-        ShortagePolicy::Backorder => order.must_be_whole(),
-        ShortagePolicy::CancelLine => false,
-        ShortagePolicy::CancelOrder => true,
-    };
-    if none_at_all && !short.is_empty() {
+    if !short.is_empty() && shortage::takes_nothing(order, &short, rule) {
         assignments.clear();
     }
     let not_after = draft.now.plus_millis(RESERVE_WITHIN_MS);
@@ -52,7 +43,24 @@ pub(super) fn assign(draft: &mut Draft, round: u32, plan: &Plan) {
         inputs: plan.inputs.clone(),
     });
     if !short.is_empty() {
-        run_short(draft, short);
+        shortage::settle(draft, short, rule);
+    }
+}
+
+/// The same with what a rule says. Without a plan, enough locations have been asked: what is free is
+/// short.
+pub(super) fn assign_by_rule(
+    draft: &mut Draft,
+    round: u32,
+    plan: Option<&Plan>,
+    rule: &ShortageRule,
+) {
+    let order = draft.order();
+    if let Some(plan) = plan {
+        assign(draft, round, plan, rule);
+    } else if order.sourcing_open && order.round == round {
+        let short = free_units(order);
+        shortage::settle(draft, short, rule);
     }
 }
 
@@ -99,37 +107,13 @@ fn fit(order: &Order, plan: &Plan) -> (Vec<Assignment>, Vec<LineQuantity>) {
     (fitting, short)
 }
 
-/// No location has these units: the order's policy decides.
-fn run_short(draft: &mut Draft, short: Vec<LineQuantity>) {
-    match draft
-        .header()
-        .map_or(ShortagePolicy::Backorder, |h| h.shortage)
-    {
-        ShortagePolicy::Backorder if draft.order().must_be_whole() => {
-            backorder(draft, free_units(draft.order()));
-            take_back(draft, OUT_OF_STOCK);
-        }
-        ShortagePolicy::Backorder => backorder(draft, short),
-        ShortagePolicy::CancelLine => {
-            let gone = |s: &LineQuantity| CancelledUnits {
-                line: s.line,
-                unsourced: s.quantity,
-                backordered: 0,
-            };
-            let units = short.iter().map(gone).collect();
-            draft.record(OrderEvent::UnitsCancelled {
-                units,
-                reason: OUT_OF_STOCK.into(),
-            });
-        }
-        ShortagePolicy::CancelOrder => {
-            cancel::everything(draft, &CompactString::const_new(OUT_OF_STOCK));
-        }
-    }
-}
-
-fn backorder(draft: &mut Draft, units: Vec<LineQuantity>) {
+/// Lets units wait for stock, or with the others for a release, where the order is parked.
+pub(super) fn backorder(draft: &mut Draft, units: Vec<LineQuantity>) {
     if units.is_empty() {
+        return;
+    }
+    if draft.order().is_parked() {
+        draft.record(OrderEvent::Parked { units });
         return;
     }
     // A wait that runs already is not begun anew.
@@ -169,7 +153,7 @@ pub(super) fn take_back(draft: &mut Draft, reason: &str) {
 }
 
 /// Units that have no location and are not being asked for.
-fn free_units(order: &Order) -> Vec<LineQuantity> {
+pub(super) fn free_units(order: &Order) -> Vec<LineQuantity> {
     let free = order
         .lines
         .iter()
@@ -211,16 +195,31 @@ pub(super) fn advance(draft: &mut Draft) {
     if order.attempts.iter().any(outstanding) {
         return;
     }
-    if order.rounds_tried >= SOURCING_ROUNDS_MAX {
+    if order.rounds_tried > SOURCING_ROUNDS_MAX {
         let short = free_units(order);
-        run_short(draft, short);
+        shortage::settle(draft, short, &ShortageRule::default());
         return;
     }
+    // After the last round, what is asked is only what becomes of the units.
     let round = order.round + 1;
     draft.record(OrderEvent::SourcingRequested {
         round,
         retried: Vec::new(),
     });
+}
+
+/// Stock came in. An order that is parked waits on.
+pub(super) fn replenish(draft: &mut Draft) {
+    if !draft.order().is_parked() {
+        retry(draft);
+    }
+}
+
+/// Somebody wants a parked order to be served.
+pub(super) fn release(draft: &mut Draft) {
+    if draft.order().is_parked() {
+        retry(draft);
+    }
 }
 
 /// Sources what is backordered anew, since stock may have come in.
