@@ -22,6 +22,7 @@ mod optimiser;
 mod plan;
 mod stored;
 mod strategy;
+mod wave;
 
 pub use calendar::{Calendar, Day, Time, Weekday, ZoneTable};
 pub use cost::SiteCost;
@@ -37,6 +38,7 @@ pub use strategy::{
     AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
     SplitRule, Strategy, StrategyError,
 };
+pub use wave::{WAVE_DECISIONS_MAX, Wave, WaveOrder, WavePlan, WavePlans, WaveStock, wave};
 
 /// The version of the rules that decides now; stored with each decision.
 pub const RULE_VERSION: u32 = 2;
