@@ -6,7 +6,7 @@ use consign_domain::order::{Order, OrderEvent, OrderPartKey, SplitPolicy};
 use consign_runtime::{decode, encode};
 use consign_sourcing::{
     Candidate, Compiled, Facts, InputLine, Inputs, KnownLocation, LineFacts, RULE_VERSION,
-    Strategy, ZoneTable, decide, explain,
+    Strategy, WaveOrder, WaveStock, ZoneTable, decide, explain, wave,
 };
 use divan::{Bencher, black_box};
 
@@ -225,4 +225,89 @@ fn sourcing_explained(bencher: Bencher) {
     let inputs = inputs(50);
     let strategy = Compiled::default();
     bencher.bench_local(|| explain(black_box(&strategy), black_box(&inputs)));
+}
+
+/// So many orders that wait for 40 SKUs at 12 locations, which have a tenth more than all want, each
+/// SKU at a third of the locations.
+fn waiting(orders: u32) -> (Compiled, Vec<WaveOrder>, WaveStock) {
+    const LOCATIONS: u32 = 12;
+    const SKUS: u32 = 40;
+    let drawn = |n: u32, of: u32| n.wrapping_add(of << 20).wrapping_mul(2_654_435_761) >> 11;
+    let mut wanted = vec![0; SKUS as usize];
+    let mut order = |n: u32| {
+        let line = |line: u32| InputLine {
+            line,
+            units: 1 + drawn(4 * n + line, 1) % 3,
+            parts: vec![(line, 1)],
+            only: None,
+        };
+        let lines: Vec<InputLine> = (0..1 + drawn(n, 2) % 4).map(line).collect();
+        let first = drawn(n, 3) % SKUS;
+        let skus: Vec<u32> = (0..lines.len() as u32)
+            .map(|sku| (first + 7 * sku) % SKUS)
+            .collect();
+        for (line, sku) in lines.iter().zip(&skus) {
+            wanted[*sku as usize] += line.units;
+        }
+        let candidate = |ordinal: u32| Candidate {
+            ordinal,
+            km: drawn(n * LOCATIONS + ordinal, 4) % 800,
+            rate: Some(395),
+        };
+        let pieces = lines.iter().map(|line| line.units);
+        WaveOrder {
+            skus,
+            inputs: Inputs {
+                candidates: (0..LOCATIONS).map(candidate).collect(),
+                available: pieces
+                    .flat_map(|units| [units; LOCATIONS as usize])
+                    .collect(),
+                lines,
+                ..inputs(0)
+            },
+            priority: 0,
+            promise: NOW,
+        }
+    };
+    let orders: Vec<WaveOrder> = (0..orders).map(&mut order).collect();
+    let mut available = vec![0; (SKUS * LOCATIONS) as usize];
+    for (sku, wanted) in wanted.iter().enumerate() {
+        for nth in 0..4 {
+            let location = (sku + 3 * nth) % LOCATIONS as usize;
+            available[sku * LOCATIONS as usize + location] = wanted * 11 / 40;
+        }
+    }
+    let strategy = serde_json::json!({"name": "money", "rules": [{
+        "name": "money", "costs": {"per_100_km": 60, "split": 400, "handling_order": 80, "handling_line": 20},
+    }]});
+    let strategy: Strategy = serde_json::from_value(strategy).expect("a strategy");
+    let stock = WaveStock {
+        locations: LOCATIONS,
+        available,
+        room: Vec::new(),
+    };
+    (
+        strategy.compiled(&[]).expect("a sane strategy"),
+        orders,
+        stock,
+    )
+}
+
+/// Orders that wait, sourced together; what it saves is printed.
+#[divan::bench(args = [100, 1_000], sample_count = 5, sample_size = 1)]
+fn sourcing_wave(bencher: Bencher, orders: u32) {
+    let (strategy, orders, stock) = waiting(orders);
+    let sourced = wave(&strategy, &orders, &stock);
+    let (together, before) = (&sourced.together, &sourced.one_by_one);
+    println!(
+        "{} orders: one by one {} units short at {}, together {} at {}, bound {:?}, {} decisions",
+        orders.len(),
+        before.short,
+        before.cost,
+        together.short,
+        together.cost,
+        sourced.bound,
+        sourced.decisions,
+    );
+    bencher.bench_local(|| wave(black_box(&strategy), black_box(&orders), &stock));
 }

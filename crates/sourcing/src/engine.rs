@@ -95,7 +95,8 @@ pub(crate) fn facts(inputs: &Inputs) -> &Facts {
     inputs.facts.as_deref().unwrap_or(&NONE)
 }
 
-fn short_units(plan: &Sourced) -> u64 {
+/// Units that a plan serves from nowhere.
+pub(crate) fn short_units(plan: &Sourced) -> u64 {
     plan.short.iter().map(|(_, units)| u64::from(*units)).sum()
 }
 
