@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::capacity::Capacity;
 use super::event::LocationEvent;
 use super::state::Location;
 use super::types::{Ended, Item, OutgoingTransfer, Reservation, StockHold};
@@ -79,6 +80,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             promise,
             not_after,
         } => {
+            location.charge(attempt, *units, stamp.recorded_at);
             let reservation = Reservation {
                 makeup: makeup.clone(),
                 units: *units,
@@ -96,6 +98,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
                 .put(Ended::Attempt(attempt.clone()), *not_after);
         }
         E::Released { attempt, units, .. } => {
+            location.discharge(attempt, *units, stamp.recorded_at);
             change(location, attempt, stamp, |r| r.units -= units)
         }
         E::Picked { attempt, units, .. } => change(location, attempt, stamp, |r| r.picked += units),
@@ -107,6 +110,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             change(location, attempt, stamp, |r| r.shipped += units)
         }
         E::Displaced { attempt, units, .. } => {
+            location.discharge(attempt, *units, stamp.recorded_at);
             let left = location
                 .reservations
                 .get(attempt)
@@ -137,6 +141,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             not_after,
         } => {
             end_hold(location, hold, stamp);
+            location.charge(attempt, *units, stamp.recorded_at);
             let reservation = Reservation {
                 makeup: super::types::Makeup::One(sku.clone()),
                 units: *units,
@@ -153,6 +158,13 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             location
                 .tombstones
                 .put(Ended::Return(return_id.clone()), until);
+        }
+        E::CapacitySet { limits } => {
+            let now = stamp.recorded_at;
+            location.capacity = Some(match location.capacity {
+                Some(capacity) => capacity.with(*limits, now),
+                None => Capacity::new(*limits, now),
+            });
         }
     }
 }
@@ -187,6 +199,7 @@ fn change(
     }
     let until: Timestamp = reservation.not_after;
     location.reservations.remove(attempt);
+    location.charges.remove(attempt);
     if until >= stamp.recorded_at {
         location
             .tombstones

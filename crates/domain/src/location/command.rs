@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{Capacity, CapacityLimits};
 use super::types::Balance;
 use crate::entity::Effect;
 use crate::ids::{AttemptId, HoldId, LocationId, OrderId, ReturnId, Sku};
@@ -105,7 +106,7 @@ pub enum Answer {
         attempt: u32,
         /// Units of the line that could be had now.
         available: u32,
-        /// `insufficient`, `expired`, `closed`.
+        /// `insufficient`, `no_capacity`, `expired`, `closed`.
         reason: CompactString,
     },
     /// Nothing of the attempt is left at the location. A `Ship` of it has been taken in full.
@@ -241,6 +242,11 @@ pub enum LocationCommand {
         /// The moment.
         now: Timestamp,
     },
+    /// Limits what it takes on from now on; what it has taken on stays.
+    SetCapacity {
+        /// How much.
+        limits: CapacityLimits,
+    },
 }
 
 /// What a caller hears.
@@ -264,6 +270,15 @@ pub enum LocationReply {
     },
     /// Anything else that succeeded.
     Done,
+    /// To new limits: what is left by them.
+    CapacitySet {
+        /// The limits, and what has been taken on.
+        capacity: Capacity,
+        /// When.
+        at: Timestamp,
+        /// The location's version after it.
+        version: u64,
+    },
 }
 
 /// Why a location refuses a command.

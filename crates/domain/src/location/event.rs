@@ -4,6 +4,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::CapacityLimits;
 use super::types::Makeup;
 use crate::ids::{AttemptId, HoldId, LocationId, ReturnId, Sku};
 use crate::order::Disposition;
@@ -206,5 +207,10 @@ pub enum LocationEvent {
         return_id: ReturnId,
         /// What, and in what state.
         items: Vec<(Sku, u32, Disposition)>,
+    },
+    /// What it takes on was limited, or no longer is.
+    CapacitySet {
+        /// From now on.
+        limits: CapacityLimits,
     },
 }

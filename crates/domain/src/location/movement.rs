@@ -270,7 +270,8 @@ impl LocationEvent {
                     }
                 }
             }
-            E::TransferConfirmed { .. }
+            E::CapacitySet { .. }
+            | E::TransferConfirmed { .. }
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
             | E::DisplacementConfirmed { .. }
@@ -300,7 +301,9 @@ impl LocationEvent {
                 hold.to_compact_string()
             }
             E::Restocked { return_id, .. } => return_id.to_compact_string(),
-            E::SafetyStockSet { .. } | E::TransferConfirmed { .. } => CompactString::default(),
+            E::SafetyStockSet { .. } | E::TransferConfirmed { .. } | E::CapacitySet { .. } => {
+                CompactString::default()
+            }
         }
     }
 }

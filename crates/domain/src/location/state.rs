@@ -9,6 +9,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{Capacity, Charge};
 use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
 use super::event::LocationEvent;
 use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
@@ -43,6 +44,10 @@ pub struct Location {
     pub(super) numbered: OrdMap<LocationId, u64>,
     /// Transfers that have arrived, by sender.
     pub(super) arrived: OrdMap<LocationId, Arrived>,
+    /// What it may take on, and has; none until it is first limited.
+    pub(super) capacity: Option<Capacity>,
+    /// When reservations took capacity: of those granted since it was first limited.
+    pub(super) charges: OrdMap<AttemptId, Charge>,
 }
 
 impl Location {
@@ -101,18 +106,39 @@ impl Location {
     }
 
     /// An order's reservations.
-    fn reservations_of<'a>(
+    pub(super) fn reservations_of<'a>(
         &'a self,
         order: &'a OrderId,
     ) -> impl Iterator<Item = (&'a AttemptId, &'a Reservation)> {
-        let first = AttemptId {
-            order: order.clone(),
-            line: 0,
-            attempt: 0,
-        };
         self.reservations
-            .range(first..)
+            .range(first_of(order)..)
             .take_while(move |(name, _)| name.order == *order)
+    }
+
+    fn header(&self) -> Option<LocationPart> {
+        let (version, recorded_at) = (self.version, self.recorded_at);
+        let header = match self.capacity {
+            None => LocationPart::Header(version, recorded_at),
+            Some(capacity) => LocationPart::LimitedHeader(version, recorded_at, capacity),
+        };
+        (version > 0).then_some(header)
+    }
+
+    fn stored_reservations(&self, order: &OrderId) -> Option<LocationPart> {
+        let here = self.reservations_of(order);
+        let part = if self.charges_of(order).next().is_none() {
+            let row = |(name, reservation): (&AttemptId, &Reservation)| {
+                (name.line, name.attempt, reservation.clone())
+            };
+            LocationPart::Reservations(here.map(row).collect())
+        } else {
+            let row = |(name, reservation): (&AttemptId, &Reservation)| {
+                let charge = self.charges.get(name).copied();
+                (name.line, name.attempt, reservation.clone(), charge)
+            };
+            LocationPart::Charged(here.map(row).collect())
+        };
+        self.reservations_of(order).next().map(|_| part)
     }
 
     /// Live holds.
@@ -127,10 +153,19 @@ impl Location {
     }
 }
 
+/// Before every attempt of an order, in their order.
+pub(super) fn first_of(order: &OrderId) -> AttemptId {
+    AttemptId {
+        order: order.clone(),
+        line: 0,
+        attempt: 0,
+    }
+}
+
 /// Names a stored part of a location.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum LocationPartKey {
-    /// Version and time.
+    /// Version and time, and the capacity of a limited one.
     Header,
     /// A SKU's figures.
     Item(Sku),
@@ -171,6 +206,11 @@ pub enum LocationPart {
     Numbered(u64),
     /// Transfers arrived.
     Arrived(Arrived),
+    /// Version and time, and what a limited location takes on: it changes with every reservation,
+    /// as the version does.
+    LimitedHeader(u64, Timestamp, Capacity),
+    /// An order's reservations, of which some took capacity, by line and attempt.
+    Charged(Vec<(u32, u32, Reservation, Option<Charge>)>),
 }
 
 impl Entity for Location {
@@ -201,6 +241,8 @@ impl Entity for Location {
             outgoing: OrdMap::new(),
             numbered: OrdMap::new(),
             arrived: OrdMap::new(),
+            capacity: None,
+            charges: OrdMap::new(),
         }
     }
 
@@ -331,7 +373,8 @@ impl Entity for Location {
             E::Received { .. }
             | E::Adjusted { .. }
             | E::Counted { .. }
-            | E::SafetyStockSet { .. } => {}
+            | E::SafetyStockSet { .. }
+            | E::CapacitySet { .. } => {}
         }
     }
 
@@ -339,15 +382,9 @@ impl Entity for Location {
         use LocationPart as Part;
         use LocationPartKey as P;
         let part = match key {
-            P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
+            P::Header => self.header(),
             P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
-            P::Reservations(order) => {
-                let here: Vec<_> = self
-                    .reservations_of(order)
-                    .map(|(name, reservation)| (name.line, name.attempt, reservation.clone()))
-                    .collect();
-                (!here.is_empty()).then_some(Part::Reservations(here))
-            }
+            P::Reservations(order) => self.stored_reservations(order),
             P::Hold(hold) => self.holds.get(hold).cloned().map(Part::Hold),
             P::Tombstones(bucket) => {
                 let here = self.tombstones.in_bucket(*bucket % TOMBSTONE_BUCKETS);
@@ -369,6 +406,11 @@ impl Entity for Location {
         use LocationPart as Part;
         use LocationPartKey as P;
         let mut location = Location::empty(id);
+        let of_order = |order: &OrderId, line, attempt| AttemptId {
+            order: order.clone(),
+            line,
+            attempt,
+        };
         for (key, part) in parts {
             match (key, part) {
                 (_, Part::Header(version, recorded_at)) => {
@@ -376,14 +418,23 @@ impl Entity for Location {
                     location.recorded_at = recorded_at;
                 }
                 (P::Item(sku), Part::Item(item)) => location.items.insert(sku, item),
+                (_, Part::LimitedHeader(version, recorded_at, capacity)) => {
+                    location.version = version;
+                    location.recorded_at = recorded_at;
+                    location.capacity = Some(capacity);
+                }
                 (P::Reservations(order), Part::Reservations(here)) => {
                     for (line, attempt, reservation) in here {
-                        let order = order.clone();
-                        let name = AttemptId {
-                            order,
-                            line,
-                            attempt,
-                        };
+                        let name = of_order(&order, line, attempt);
+                        location.reservations.insert(name, reservation);
+                    }
+                }
+                (P::Reservations(order), Part::Charged(here)) => {
+                    for (line, attempt, reservation, charge) in here {
+                        let name = of_order(&order, line, attempt);
+                        if let Some(charge) = charge {
+                            location.charges.insert(name.clone(), charge);
+                        }
                         location.reservations.insert(name, reservation);
                     }
                 }

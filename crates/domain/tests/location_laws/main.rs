@@ -1,6 +1,7 @@
 //! Property tests of L1, L3 and L5 at a location: random commands, repeated, late and out of order.
 //! The laws themselves are checked in `location_world` after every command.
 
+mod capacity;
 #[path = "../location_world/mod.rs"]
 mod location_world;
 mod messages;

@@ -227,6 +227,12 @@ impl Shelf {
         assert!(stored.holds().eq(self.location.holds()));
         assert_eq!(stored.pending(), self.location.pending());
         assert_eq!(stored.wakeup(), self.location.wakeup());
+        assert_eq!(stored.capacity(), self.location.capacity());
+        // Also what reservations took of it.
+        let is_whole = |key: &&LocationPartKey| !matches!(key, LocationPartKey::Tombstones(_));
+        for key in self.stored.keys().filter(is_whole) {
+            assert_eq!(stored.part(key), self.location.part(key), "{key:?}");
+        }
         assert_eq!(stored.version(), self.location.version());
         assert_eq!(stored.recorded_at(), self.location.recorded_at());
         assert!(stored.tombstones() >= self.location.tombstones());

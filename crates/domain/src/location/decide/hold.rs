@@ -139,6 +139,9 @@ pub(super) fn convert(
     let [(sku, units)] = held.items.as_slice() else {
         return Err(invalid("/hold", "holds_several_skus"));
     };
+    if *units > location.room_for(&attempt.order, context.now) {
+        return Err(invalid("/hold", "no_capacity"));
+    }
     Ok(done(vec![LocationEvent::HoldConverted {
         hold: hold.clone(),
         attempt: attempt.clone(),

@@ -1,5 +1,6 @@
 //! What follows from what, one file per family of commands.
 
+mod capacity;
 mod hold;
 mod serve;
 mod stock;
@@ -96,6 +97,7 @@ fn decide_now(location: &Location, command: &LocationCommand, context: &Context)
             promise,
             not_after,
         } => hold::convert(location, hold, attempt, (*promise, *not_after), context),
+        C::SetCapacity { limits } => capacity::set(location, limits, context),
         // Holds that are due have gone before.
         C::Wake { .. } => Ok(done(Vec::new())),
     }

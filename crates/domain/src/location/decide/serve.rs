@@ -19,7 +19,7 @@ pub(super) fn serve(
     let mut events = Vec::new();
     let mut answers = Vec::with_capacity(requests.len());
     // Later requests see what earlier ones took; a copy is only made when they could tell.
-    let independent = independent(requests);
+    let independent = location.capacity().is_none() && independent(requests);
     let mut scratch: Option<Location> = None;
     for (nth, request) in requests.iter().enumerate() {
         let number = request.attempt().attempt;
@@ -139,14 +139,21 @@ fn reserve(
     if now > not_after {
         return (refused(0, "expired"), Vec::new());
     }
-    let available = available_units(location, wish.per_unit);
+    let in_stock = available_units(location, wish.per_unit);
+    let available = in_stock.min(location.room_for(&attempt.order, now));
+    let suffices = |units: u32| units > 0 && (units >= wish.units || wish.partial);
     let granted = available.min(wish.units);
-    if granted == 0 || (granted < wish.units && !wish.partial) {
+    if !suffices(granted) {
+        let reason = if suffices(in_stock) {
+            "no_capacity"
+        } else {
+            "insufficient"
+        };
         let event = LocationEvent::Refused {
             attempt: attempt.clone(),
             not_after,
         };
-        return (refused(available, "insufficient"), vec![event]);
+        return (refused(available, reason), vec![event]);
     }
     let event = LocationEvent::Reserved {
         attempt: attempt.clone(),
