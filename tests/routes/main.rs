@@ -4,6 +4,7 @@
 mod amounts;
 mod availability;
 mod batch;
+mod capacity;
 mod definitions;
 mod encodings;
 mod fulfillment;

@@ -22,6 +22,7 @@ mod batch;
 mod blocking;
 mod body_hash;
 mod call;
+mod capacity;
 mod carriers;
 mod cluster;
 mod common_answers;

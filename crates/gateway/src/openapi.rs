@@ -24,8 +24,8 @@ use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
-    availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
-    returns, stock_lists, strategies, tracking,
+    availability, batch, capacity, carriers, events, fulfillment, inventory, locations, operations,
+    products, returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -103,6 +103,7 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(stock_lists::inventory))
         .routes(routes!(stock_lists::movements))
         .routes(routes!(stock_lists::reservations))
+        .routes(routes!(capacity::read, capacity::put))
         .routes(routes!(availability::of_sku))
         .routes(routes!(availability::of_cart))
         .routes(routes!(products::list))

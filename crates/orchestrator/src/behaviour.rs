@@ -256,6 +256,7 @@ impl Behaviour<Location> for LocationBehaviour {
         let Some(definition) = catalogue.location(state.id()) else {
             return;
         };
+        self.0.rooms.set(definition.ordinal, state, events);
         for event in events {
             event.each_available_delta(|sku, delta| {
                 if delta > 0 {

@@ -6,6 +6,7 @@
 
 mod availability;
 mod behaviour;
+mod capacity;
 mod catalogue;
 mod cluster;
 mod error;
@@ -20,6 +21,7 @@ mod mint;
 mod options;
 mod orders;
 mod replenish;
+mod rooms;
 mod service;
 mod sourcing;
 mod strategies;
@@ -27,6 +29,7 @@ mod tracking;
 mod view;
 
 pub use availability::{Cart, CartAvailability, LocationOffer, Shipment, Shopper, SkuAvailability};
+pub use capacity::CapacityAt;
 pub use catalogue::Put;
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
 pub use consign_sourcing::Strategy;

@@ -21,6 +21,7 @@ use crate::error::ServiceError;
 use crate::external::ExternalIds;
 use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
+use crate::rooms::Rooms;
 use crate::sourcing::Atlas;
 use crate::view::AvailabilityView;
 
@@ -77,6 +78,7 @@ pub(crate) struct Views {
     pub(crate) catalogue: Arc<ArcSwap<Catalogue>>,
     pub(crate) atlas: ArcSwap<Atlas>,
     pub(crate) availability: AvailabilityView,
+    pub(crate) rooms: Rooms,
     pub(crate) replenisher: Replenisher,
     /// Sourcing decisions made; looked up once.
     pub(crate) decisions: metrics::Counter,
@@ -99,13 +101,14 @@ impl Views {
             .expect("hosts are set before any entity wakes")
     }
 
-    /// Takes into the availability view what a location has.
+    /// Takes into the views what a location has and may take on.
     pub(crate) fn fill_availability_of(&self, location: &Location) {
         if let Some(definition) = self.catalogue.load().location(location.id()) {
             for (sku, balance) in location.balances() {
                 self.availability
                     .set(sku, definition.ordinal, balance.available());
             }
+            self.rooms.recovered(definition.ordinal, location);
         }
     }
 
@@ -138,6 +141,7 @@ impl Consign {
             catalogue: Arc::clone(&catalogue),
             atlas: ArcSwap::from_pointee(Atlas::default()),
             availability: AvailabilityView::default(),
+            rooms: Rooms::default(),
             replenisher: Replenisher::default(),
             decisions: metrics::counter!("consign_sourcing_decisions_total"),
             hosts: OnceLock::new(),
@@ -155,6 +159,7 @@ impl Consign {
         assert!(views.hosts.set(hosts).is_ok(), "hosts are set once");
         let node = builder.start().await.map_err(ServiceError::storage)?;
         views.replenisher.start(Arc::downgrade(&views));
+        views.rooms.start(Arc::downgrade(&views));
         let external = ExternalIds::default();
         let inner = Inner {
             node,

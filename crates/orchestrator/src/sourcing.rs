@@ -308,6 +308,7 @@ impl Views {
             let units = |candidate| u32::try_from(units(candidate)).unwrap_or(0);
             inputs.available.extend(inputs.candidates.iter().map(units));
         }
+        self.rooms.bound(&mut inputs, || self.hosts().node.now());
         inputs
     }
 }

@@ -18,6 +18,8 @@ pub const WARM_UP_MINUTES_MAX: u32 = 24 * 60;
 /// Minutes that a location's hours and days may lie off UTC's, either way.
 pub const UTC_OFFSET_MINUTES_MAX: u32 = 14 * 60;
 
+/// The shortest time between two looks at a location that warms up.
+const LEAST_STEP_MICROS: i64 = 5 * 1_000_000;
 const MINUTE_MICROS: i64 = 60 * 1_000_000;
 const HOUR_MICROS: i64 = 60 * MINUTE_MICROS;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
@@ -253,24 +255,25 @@ impl Capacity {
     }
 
     /// The next moment at which there may be more room than now, without anybody giving any back:
-    /// a window's beginning, or a minute later while one warms up. `None` where nothing is limited.
+    /// a window's beginning, or, while one warms up, when about a unit more of it opens. `None`
+    /// where nothing is limited.
     #[must_use]
     pub fn next_opening(&self, now: Timestamp) -> Option<Timestamp> {
         let limits = &self.limits;
-        let next = |window: CapacityWindow, span: Span| {
+        let next = |window: CapacityWindow, span: Span, most: u32| {
             let into = |micros: i64| window.starts_at.0.saturating_add(micros);
-            let warm = into(self.warm_up_micros(span));
-            let minute = now.0.saturating_add(MINUTE_MICROS);
-            Timestamp(if now.0 < warm {
-                minute.min(warm)
-            } else {
-                into(span.micros())
-            })
+            let warm_up = self.warm_up_micros(span);
+            if now.0 >= into(warm_up) {
+                return Timestamp(into(span.micros()));
+            }
+            let step = warm_up / i64::from(most.max(1));
+            let step = step.clamp(LEAST_STEP_MICROS, MINUTE_MICROS);
+            Timestamp(now.0.saturating_add(step).min(into(warm_up)))
         };
-        let hourly = limits.units_per_hour.or(limits.orders_per_hour);
-        let daily = limits.units_per_day.or(limits.orders_per_day);
-        let hour = hourly.map(|_| next(self.hour(now), Span::Hour));
-        let day = daily.map(|_| next(self.day(now), Span::Day));
+        let hourly = limits.units_per_hour.max(limits.orders_per_hour);
+        let daily = limits.units_per_day.max(limits.orders_per_day);
+        let hour = hourly.map(|most| next(self.hour(now), Span::Hour, most));
+        let day = daily.map(|most| next(self.day(now), Span::Day, most));
         hour.into_iter().chain(day).min()
     }
 
@@ -423,7 +426,9 @@ mod tests {
         let mut capacity = Capacity::new(limits(30, 15), NOON);
         let opened = [0, 1, 7, 14, 15, 59].map(|minute| units(&capacity, minutes(minute)));
         assert_eq!(opened, [0, 2, 14, 28, 30, 30]);
-        assert_eq!(capacity.next_opening(minutes(3)), Some(minutes(4)));
+        let half_a_minute_later = minutes(3).plus_millis(30_000);
+        assert_eq!(capacity.next_opening(minutes(3)), Some(half_a_minute_later));
+        assert_eq!(capacity.next_opening(minutes(15)), Some(minutes(60)));
         capacity.take(4, true, minutes(2));
         assert_eq!(units(&capacity, minutes(2)), 0);
         assert_eq!(units(&capacity, minutes(3)), 2);

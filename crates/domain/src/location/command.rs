@@ -272,8 +272,8 @@ pub enum LocationReply {
     Done,
     /// To new limits: what is left by them.
     CapacitySet {
-        /// The limits, and what has been taken on.
-        capacity: Capacity,
+        /// The limits, and what has been taken on; `None` where nothing was ever limited.
+        capacity: Option<Capacity>,
         /// When.
         at: Timestamp,
         /// The location's version after it.

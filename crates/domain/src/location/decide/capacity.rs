@@ -37,8 +37,9 @@ pub(super) fn set(location: &Location, limits: &CapacityLimits, context: &Contex
     };
     let version = location.version() + events.len() as u64;
     let capacity = match location.capacity {
-        Some(capacity) => capacity.with(*limits, context.now),
-        None => Capacity::new(*limits, context.now),
+        Some(capacity) => Some(capacity.with(*limits, context.now)),
+        None if is_same => None,
+        None => Some(Capacity::new(*limits, context.now)),
     };
     Ok(Decision {
         events,
