@@ -6,6 +6,7 @@
 //! location is limited, a decision asks one flag and nothing else.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -122,9 +123,8 @@ impl Rooms {
         let Some(at) = capacity.next_opening(now) else {
             return;
         };
-        let mut due = self.due.lock();
-        if !due.contains_key(&ordinal) {
-            due.insert(ordinal, at);
+        if let Entry::Vacant(free) = self.due.lock().entry(ordinal) {
+            free.insert(at);
             self.work.notify_one();
         }
     }
