@@ -20,6 +20,7 @@ mod answer;
 mod availability;
 mod batch;
 mod blocking;
+mod blocks;
 mod body_hash;
 mod call;
 mod capacity;

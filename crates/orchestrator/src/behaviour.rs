@@ -130,7 +130,17 @@ impl Behaviour<Order> for OrderBehaviour {
         }
     }
 
-    fn committed(&self, _: &Arc<Order>, _: &[OrderEvent]) {}
+    fn committed(&self, order: &Arc<Order>, events: &[OrderEvent]) {
+        for event in events {
+            if let OrderEvent::FulfillmentOrderRejected {
+                fulfillment_order,
+                reason,
+            } = event
+            {
+                self.0.note_rejection(order, *fulfillment_order, reason);
+            }
+        }
+    }
 
     fn peer(&self, tag: &[u8]) -> Option<Peer> {
         asker(tag)
@@ -262,9 +272,10 @@ impl Behaviour<Location> for LocationBehaviour {
                 if delta > 0 {
                     self.0.replenisher.risen(sku.clone());
                 }
-                let available = state.available(sku);
+                let available = state.grantable(sku);
                 self.0.availability.set(sku, definition.ordinal, available);
             });
+            self.0.note_block(definition.ordinal, state, event);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod availability;
 mod behaviour;
+mod blocks;
 mod capacity;
 mod catalogue;
 mod cluster;

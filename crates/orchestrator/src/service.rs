@@ -108,6 +108,10 @@ impl Views {
                 self.availability
                     .set(sku, definition.ordinal, balance.available());
             }
+            for (sku, _) in location.blocks_after(None) {
+                self.availability
+                    .set(sku, definition.ordinal, location.grantable(sku));
+            }
             self.rooms.recovered(definition.ordinal, location);
         }
     }

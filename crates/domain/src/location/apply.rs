@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::blocks::SkuBlock;
 use super::capacity::Capacity;
 use super::event::LocationEvent;
 use super::state::Location;
@@ -159,6 +160,18 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
                 .tombstones
                 .put(Ended::Return(return_id.clone()), until);
         }
+        E::SkuBlocked { sku, until } => {
+            let since = location.blocks.get(sku).map(|block| block.since);
+            let since = since.unwrap_or(stamp.recorded_at);
+            location.block(
+                sku,
+                SkuBlock {
+                    since,
+                    until: *until,
+                },
+            );
+        }
+        E::SkuUnblocked { sku } => location.unblock(sku),
         E::CapacitySet { limits } => {
             let now = stamp.recorded_at;
             location.capacity = Some(match location.capacity {

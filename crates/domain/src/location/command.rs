@@ -247,6 +247,20 @@ pub enum LocationCommand {
         /// How much.
         limits: CapacityLimits,
     },
+    /// Grants a SKU no more until a moment, or again.
+    SetBlock {
+        /// What.
+        sku: Sku,
+        /// The end; `None`: it is no longer blocked.
+        until: Option<Timestamp>,
+    },
+    /// Staff told an order that they have none of these.
+    SkusRefused {
+        /// What.
+        skus: Vec<Sku>,
+        /// Until when they are blocked.
+        until: Timestamp,
+    },
 }
 
 /// What a caller hears.

@@ -213,4 +213,16 @@ pub enum LocationEvent {
         /// From now on.
         limits: CapacityLimits,
     },
+    /// A SKU is not granted for now.
+    SkuBlocked {
+        /// What.
+        sku: Sku,
+        /// When that ends by itself.
+        until: Timestamp,
+    },
+    /// A SKU is granted again.
+    SkuUnblocked {
+        /// What.
+        sku: Sku,
+    },
 }

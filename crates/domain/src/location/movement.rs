@@ -271,6 +271,8 @@ impl LocationEvent {
                 }
             }
             E::CapacitySet { .. }
+            | E::SkuBlocked { .. }
+            | E::SkuUnblocked { .. }
             | E::TransferConfirmed { .. }
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
@@ -301,9 +303,11 @@ impl LocationEvent {
                 hold.to_compact_string()
             }
             E::Restocked { return_id, .. } => return_id.to_compact_string(),
-            E::SafetyStockSet { .. } | E::TransferConfirmed { .. } | E::CapacitySet { .. } => {
-                CompactString::default()
-            }
+            E::SafetyStockSet { .. }
+            | E::TransferConfirmed { .. }
+            | E::CapacitySet { .. }
+            | E::SkuBlocked { .. }
+            | E::SkuUnblocked { .. } => CompactString::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
+use super::blocks::SkuBlock;
 use super::capacity::{Capacity, Charge};
 use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
 use super::event::LocationEvent;
@@ -48,6 +49,10 @@ pub struct Location {
     pub(super) capacity: Option<Capacity>,
     /// When reservations took capacity: of those granted since it was first limited.
     pub(super) charges: OrdMap<AttemptId, Charge>,
+    /// SKUs that are not granted.
+    pub(super) blocks: OrdMap<Sku, SkuBlock>,
+    /// Blocks by their ends.
+    pub(super) block_ends: OrdSet<(Timestamp, Sku)>,
 }
 
 impl Location {
@@ -183,6 +188,8 @@ pub enum LocationPartKey {
     Numbered(LocationId),
     /// Transfers arrived from a sender.
     Arrived(LocationId),
+    /// A SKU that is not granted.
+    Blocked(Sku),
 }
 
 /// A stored part of a location.
@@ -211,6 +218,8 @@ pub enum LocationPart {
     LimitedHeader(u64, Timestamp, Capacity),
     /// An order's reservations, of which some took capacity, by line and attempt.
     Charged(Vec<(u32, u32, Reservation, Option<Charge>)>),
+    /// Since when a SKU is not granted, and until when.
+    Blocked(SkuBlock),
 }
 
 impl Entity for Location {
@@ -243,6 +252,8 @@ impl Entity for Location {
             arrived: OrdMap::new(),
             capacity: None,
             charges: OrdMap::new(),
+            blocks: OrdMap::new(),
+            block_ends: OrdSet::new(),
         }
     }
 
@@ -304,7 +315,9 @@ impl Entity for Location {
     }
 
     fn wakeup(&self) -> Option<Timestamp> {
-        self.expiries.get_min().map(|(at, _)| *at)
+        let hold = self.expiries.get_min().map(|(at, _)| *at);
+        let block = self.block_ends.get_min().map(|(at, _)| *at);
+        hold.into_iter().chain(block).min()
     }
 
     fn wake_command(now: Timestamp) -> LocationCommand {
@@ -367,6 +380,9 @@ impl Entity for Location {
                     tombstone,
                 ]);
             }
+            E::SkuBlocked { sku, .. } | E::SkuUnblocked { sku } => {
+                parts.push(P::Blocked(sku.clone()));
+            }
             E::Restocked { return_id, .. } => {
                 parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
             }
@@ -398,6 +414,7 @@ impl Entity for Location {
                 .map(Part::Outgoing),
             P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
             P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
+            P::Blocked(sku) => self.blocks.get(sku).copied().map(Part::Blocked),
         };
         part.map(Cow::Owned)
     }
@@ -452,6 +469,7 @@ impl Entity for Location {
                 (P::Outgoing(to, number), Part::Outgoing(transfer)) => {
                     location.outgoing.insert((to, number), transfer);
                 }
+                (P::Blocked(sku), Part::Blocked(block)) => location.block(&sku, block),
                 (P::Numbered(to), Part::Numbered(number)) => {
                     location.numbered.insert(to, number);
                 }

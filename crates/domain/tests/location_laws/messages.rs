@@ -65,6 +65,7 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::ConvertHold { .. }
         | C::DisplacementConfirmed { .. }
         | C::Restock { .. }
+        | C::SkusRefused { .. }
         | C::Wake { .. } => true,
         // These are outside commands: the runtime knows them by their key.
         C::Receive { .. }
@@ -73,6 +74,7 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::SetSafetyStock { .. }
         | C::TransferOut { .. }
         | C::SetCapacity { .. }
+        | C::SetBlock { .. }
         | C::Hold { .. } => false,
     }
 }
@@ -116,6 +118,8 @@ fn stock() -> impl Strategy<Value = LocationCommand> {
         1 => (proptest::option::of(0_u32..9), proptest::option::of(0_u32..3)).prop_map(|(units, orders)| C::SetCapacity {
             limits: CapacityLimits { units_per_hour: units, orders_per_day: orders, ..CapacityLimits::default() }
         }),
+        1 => (kind(), proptest::option::of(1_i64..9_000)).prop_map(|(sku, until)| C::SetBlock { sku, until: until.map(at) }),
+        1 => (kind(), 1_i64..9_000).prop_map(|(sku, until)| C::SkusRefused { skus: vec![sku], until: at(until) }),
         1 => (1_u64..4).prop_map(|number| C::TransferConfirmed { to: place("YORK"), number }),
         1 => (1_u32..4).prop_map(|number| C::Restock {
             return_id: return_id(number),

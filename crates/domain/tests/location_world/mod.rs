@@ -228,6 +228,11 @@ impl Shelf {
         assert_eq!(stored.pending(), self.location.pending());
         assert_eq!(stored.wakeup(), self.location.wakeup());
         assert_eq!(stored.capacity(), self.location.capacity());
+        assert!(
+            stored
+                .blocks_after(None)
+                .eq(self.location.blocks_after(None))
+        );
         // Also what reservations took of it.
         let is_whole = |key: &&LocationPartKey| !matches!(key, LocationPartKey::Tombstones(_));
         for key in self.stored.keys().filter(is_whole) {

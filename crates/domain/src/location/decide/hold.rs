@@ -69,7 +69,7 @@ fn grant(
     for (sku, asked) in items {
         let known = granted.iter().position(|(other, _)| other == sku);
         let taken = known.map_or(0, |nth| granted[nth].1);
-        let available = location.available(sku) - i64::from(taken);
+        let available = location.grantable(sku) - i64::from(taken);
         let units = u32::try_from(available.max(0))
             .unwrap_or(u32::MAX)
             .min(*asked);

@@ -3,6 +3,7 @@
 
 use crate::entity::{Context, Decision, DecisionOf, Entity};
 use crate::ids::{AttemptId, OrderId, Sku};
+use crate::location::blocks;
 use crate::location::command::{Answer, LocationReply, Request};
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
@@ -98,7 +99,7 @@ fn one(location: &Location, request: &Request, now: Timestamp) -> (Answer, Vec<L
             attempt,
             picked,
             short,
-        } => pick(location, attempt, *picked, *short),
+        } => pick(location, attempt, (*picked, *short), now),
         Request::Ship {
             attempt, shipped, ..
         } => ship(location, attempt, *shipped),
@@ -183,7 +184,7 @@ fn available_units(location: &Location, per_unit: &[(Sku, u32)]) -> u32 {
     };
     let units = per_unit
         .iter()
-        .map(|(sku, _)| location.available(sku).max(0) / of_sku(sku).max(1));
+        .map(|(sku, _)| location.grantable(sku).max(0) / of_sku(sku).max(1));
     u32::try_from(units.min().unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
@@ -233,8 +234,8 @@ fn release(
 fn pick(
     location: &Location,
     attempt: &AttemptId,
-    picked: u32,
-    short: u32,
+    (picked, short): (u32, u32),
+    now: Timestamp,
 ) -> (Answer, Vec<LocationEvent>) {
     let number = attempt.attempt;
     let Some(reservation) = location.reservations.get(attempt) else {
@@ -259,11 +260,13 @@ fn pick(
         after.units -= missed;
         after.short += missed;
         let makeup = after.makeup.clone();
+        let blocked = blocks::missed(location, &makeup, now);
         events.push(LocationEvent::Missed {
             attempt: attempt.clone(),
             units: missed,
             makeup,
         });
+        events.extend(blocked);
     }
     (stands(number, &after), events)
 }
