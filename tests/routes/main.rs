@@ -4,6 +4,8 @@
 mod amounts;
 mod availability;
 mod batch;
+mod blocks;
+mod capacity;
 mod definitions;
 mod encodings;
 mod fulfillment;

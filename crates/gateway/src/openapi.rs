@@ -24,8 +24,8 @@ use crate::gateway::{Gateway, GatewayOptions};
 use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, parking, routes as orders};
 use crate::{
-    availability, batch, carriers, events, fulfillment, incoming, inventory, locations, operations,
-    products, recording, returns, stock_lists, strategies, tracking,
+    availability, batch, blocks, capacity, carriers, events, fulfillment, incoming, inventory,
+    locations, operations, products, recording, returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -106,6 +106,9 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(stock_lists::inventory))
         .routes(routes!(stock_lists::movements))
         .routes(routes!(stock_lists::reservations))
+        .routes(routes!(capacity::read, capacity::put))
+        .routes(routes!(blocks::list))
+        .routes(routes!(blocks::put, blocks::delete))
         .routes(routes!(availability::of_sku))
         .routes(routes!(availability::of_cart))
         .routes(routes!(recording::recording))

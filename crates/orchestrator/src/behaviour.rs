@@ -138,7 +138,7 @@ impl Behaviour<Order> for OrderBehaviour {
         }
     }
 
-    fn committed(&self, _: &Arc<Order>, events: &[OrderEvent]) {
+    fn committed(&self, order: &Arc<Order>, events: &[OrderEvent]) {
         for event in events {
             match event {
                 OrderEvent::StaffAlerted { .. } => {
@@ -147,6 +147,10 @@ impl Behaviour<Order> for OrderBehaviour {
                 OrderEvent::RestockRequested { .. } => {
                     metrics::counter!("consign_restock_requests_total").increment(1);
                 }
+                OrderEvent::FulfillmentOrderRejected {
+                    fulfillment_order,
+                    reason,
+                } => self.0.note_rejection(order, *fulfillment_order, reason),
                 _ => {}
             }
         }
@@ -276,12 +280,13 @@ impl Behaviour<Location> for LocationBehaviour {
         let Some(definition) = catalogue.location(state.id()) else {
             return;
         };
+        self.0.rooms.set(definition.ordinal, state, events);
         for event in events {
             event.each_available_delta(|sku, delta| {
                 if delta > 0 {
                     self.0.replenisher.risen(sku.clone());
                 }
-                let available = state.available(sku);
+                let available = state.grantable(sku);
                 self.0.availability.set(sku, definition.ordinal, available);
             });
             if let LocationEvent::Announced { sku, .. }
@@ -290,6 +295,7 @@ impl Behaviour<Location> for LocationBehaviour {
                 let announced = state.announced(sku);
                 self.0.incoming.set(sku, definition.ordinal, announced);
             }
+            self.0.note_block(definition.ordinal, state, event);
         }
     }
 

@@ -177,6 +177,17 @@ pub(crate) fn waiting_prefix(sku: &Sku) -> Vec<u8> {
     Key::of(WAITING).text(sku.as_str()).0
 }
 
+/// All orders that wait, by SKU: all keys with this prefix.
+pub(crate) fn waiting_list() -> Vec<u8> {
+    WAITING.to_vec()
+}
+
+/// The SKU that a key of that list is about.
+pub(crate) fn waiting_sku(key: &[u8]) -> Option<Sku> {
+    let text = key.strip_prefix(WAITING)?.split(|byte| *byte == 0).next()?;
+    Sku::new(std::str::from_utf8(text).ok()?).ok()
+}
+
 /// The list that serves a question best: its prefix, and where `since` falls in it.
 pub(crate) fn orders_range(
     parked: bool,

@@ -6,6 +6,8 @@
 
 mod availability;
 mod behaviour;
+mod blocks;
+mod capacity;
 mod catalogue;
 mod cluster;
 mod error;
@@ -24,6 +26,7 @@ mod orders;
 mod parking;
 mod recording;
 mod replenish;
+mod rooms;
 mod service;
 mod sourcing;
 mod strategies;
@@ -34,6 +37,7 @@ mod whatif;
 pub use availability::{
     Cart, CartAvailability, LocationOffer, PICKUP_MAX, Restock, Shipment, Shopper, SkuAvailability,
 };
+pub use capacity::CapacityAt;
 pub use catalogue::{Goods, Put};
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
 pub use consign_sourcing::{Day, Promise, Strategy, StrategyError};

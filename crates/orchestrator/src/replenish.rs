@@ -59,17 +59,25 @@ impl Replenisher {
 /// Wakes orders that wait for `sku`, oldest first, until what is available is spoken for.
 fn wake_waiting(views: &Views, sku: &Sku) {
     let cells = views.availability.of(sku);
-    let mut left: i64 = views
-        .atlas
-        .load()
-        .ordinals()
-        .map(|ordinal| cells.at(ordinal).max(0))
-        .sum();
+    let now = views.hosts().node.now();
+    // Units that may be had, and orders that may have them: a full location has none.
+    let (mut left, mut orders) = (0_i64, 0_usize);
+    for ordinal in views.atlas.load().ordinals() {
+        let room = views.rooms.at(ordinal, now);
+        let units = cells.at(ordinal).max(0);
+        let units = units.min(i64::from(room.for_new_order()));
+        left = left.saturating_add(units);
+        if units > 0 {
+            let most = room.orders.map_or(usize::MAX, |orders| orders as usize);
+            orders = orders.saturating_add(most);
+        }
+    }
     let prefix = index::waiting_prefix(sku);
     let end = Bound::Excluded(index::end_of(&prefix));
     let mut from = Bound::Included(prefix);
     let mut woken = 0;
-    while left > 0 && woken < WAKES_PER_RISE_MAX {
+    let wakes_max = orders.min(WAKES_PER_RISE_MAX);
+    while left > 0 && woken < wakes_max {
         let hosts = views.hosts();
         let rows = match hosts
             .node
@@ -95,7 +103,7 @@ fn wake_waiting(views: &Views, sku: &Sku) {
                 woken += 1;
                 left -= i64::from(units);
             }
-            if left <= 0 {
+            if left <= 0 || woken >= wakes_max {
                 break;
             }
         }

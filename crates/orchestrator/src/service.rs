@@ -22,6 +22,7 @@ use crate::external::ExternalIds;
 use crate::incoming::IncomingView;
 use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
+use crate::rooms::Rooms;
 use crate::sourcing::Atlas;
 use crate::view::AvailabilityView;
 
@@ -79,6 +80,7 @@ pub(crate) struct Views {
     pub(crate) atlas: ArcSwap<Atlas>,
     pub(crate) availability: AvailabilityView,
     pub(crate) incoming: IncomingView,
+    pub(crate) rooms: Rooms,
     pub(crate) replenisher: Replenisher,
     /// Sourcing decisions made; looked up once.
     pub(crate) decisions: metrics::Counter,
@@ -101,7 +103,7 @@ impl Views {
             .expect("hosts are set before any entity wakes")
     }
 
-    /// Takes into the views what a location has, and what is to come there.
+    /// Takes into the views what a location has, what it may take on, and what is to come there.
     pub(crate) fn fill_availability_of(&self, location: &Location) {
         if let Some(definition) = self.catalogue.load().location(location.id()) {
             for (sku, balance) in location.balances() {
@@ -109,6 +111,11 @@ impl Views {
                     .set(sku, definition.ordinal, balance.available());
             }
             self.incoming.replace(definition.ordinal, location);
+            for (sku, _) in location.blocks_after(None) {
+                self.availability
+                    .set(sku, definition.ordinal, location.grantable(sku));
+            }
+            self.rooms.recovered(definition.ordinal, location);
         }
     }
 
@@ -142,6 +149,7 @@ impl Consign {
             atlas: ArcSwap::from_pointee(Atlas::default()),
             availability: AvailabilityView::default(),
             incoming: IncomingView::default(),
+            rooms: Rooms::default(),
             replenisher: Replenisher::default(),
             decisions: metrics::counter!("consign_sourcing_decisions_total"),
             hosts: OnceLock::new(),
@@ -159,6 +167,7 @@ impl Consign {
         assert!(views.hosts.set(hosts).is_ok(), "hosts are set once");
         let node = builder.start().await.map_err(ServiceError::storage)?;
         views.replenisher.start(Arc::downgrade(&views));
+        views.rooms.start(Arc::downgrade(&views));
         let external = ExternalIds::default();
         let inner = Inner {
             node,

@@ -391,7 +391,9 @@ impl Views {
             needs,
             excluded,
         };
-        atlas.inputs(&asked, &self.catalogue.load(), now, there)
+        let mut inputs = atlas.inputs(&asked, &self.catalogue.load(), now, there);
+        self.rooms.bound(&mut inputs, now);
+        inputs
     }
 }
 

@@ -2,8 +2,8 @@
 
 use consign_domain::order::SplitPolicy;
 use consign_sourcing::{
-    Candidate, Compiled, Explanation, FIRST_RULE_VERSION, Fate, InputLine, Inputs, RULE_VERSION,
-    Sourced, decide,
+    Candidate, Compiled, Explanation, FIRST_RULE_VERSION, Facts, Fate, InputLine, Inputs,
+    RULE_VERSION, Reason, Sourced, decide,
 };
 use proptest::prelude::*;
 
@@ -132,6 +132,35 @@ fn could_serve_all(inputs: &Inputs, set: u32) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// The built-in strategy keeps to the room that it is told of, and else decides as without.
+    #[test]
+    fn a_plan_takes_only_what_there_is_room_for(
+        inputs in inputs(),
+        room in proptest::collection::vec(proptest::option::of(0_u32..8), 6),
+    ) {
+        let known = inputs.candidates.iter().zip(&room);
+        let known = known.filter_map(|(of, room)| Some((of.ordinal, (*room)?)));
+        let facts = |room: Vec<(u32, u32)>| Inputs {
+            facts: Some(Box::new(Facts { room, ..Facts::default() })),
+            ..inputs.clone()
+        };
+        let bounded = facts(known.clone().collect());
+        let plan = source(&bounded);
+        for (ordinal, room) in known {
+            let own = plan.allotments.iter().filter(|of| of.ordinal == ordinal);
+            prop_assert!(own.map(|of| of.units).sum::<u32>() <= room);
+        }
+        prop_assert!(placed(&plan) <= placed(&source(&inputs)));
+        prop_assert_eq!(source(&facts(Vec::new())), source(&inputs));
+        let said = explain(&bounded);
+        prop_assert_eq!(said.plan, plan);
+        let full = |ordinal: u32| bounded.facts.as_ref().is_some_and(|facts| facts.room.contains(&(ordinal, 0)));
+        for candidate in said.candidates {
+            let left_out = candidate.fate == Fate::Filtered { reason: Reason::NoRoom };
+            prop_assert_eq!(left_out, full(candidate.ordinal));
+        }
+    }
 
     #[test]
     fn a_plan_takes_only_what_there_is_and_loses_no_unit(inputs in inputs()) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+use super::blocks::SkuBlock;
+use super::capacity::Capacity;
 use super::event::LocationEvent;
 use super::state::Location;
 use super::types::{Announcement, Ended, Item, OutgoingTransfer, Reservation, StockHold};
@@ -81,6 +83,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             promise,
             not_after,
         } => {
+            location.charge(attempt, *units, stamp.recorded_at);
             let reservation = Reservation {
                 makeup: makeup.clone(),
                 units: *units,
@@ -98,6 +101,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
                 .put(Ended::Attempt(attempt.clone()), *not_after);
         }
         E::Released { attempt, units, .. } => {
+            location.discharge(attempt, *units, stamp.recorded_at);
             change(location, attempt, stamp, |r| r.units -= units)
         }
         E::Picked { attempt, units, .. } => change(location, attempt, stamp, |r| r.picked += units),
@@ -109,6 +113,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             change(location, attempt, stamp, |r| r.shipped += units)
         }
         E::Displaced { attempt, units, .. } => {
+            location.discharge(attempt, *units, stamp.recorded_at);
             let left = location
                 .reservations
                 .get(attempt)
@@ -139,6 +144,7 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             not_after,
         } => {
             end_hold(location, hold, stamp);
+            location.charge(attempt, *units, stamp.recorded_at);
             let reservation = Reservation {
                 makeup: super::types::Makeup::One(sku.clone()),
                 units: *units,
@@ -173,6 +179,25 @@ fn record(location: &mut Location, event: &LocationEvent, stamp: &Stamp) {
             location
                 .tombstones
                 .put(Ended::Return(return_id.clone()), until);
+        }
+        E::SkuBlocked { sku, until } => {
+            let since = location.blocks.get(sku).map(|block| block.since);
+            let since = since.unwrap_or(stamp.recorded_at);
+            location.block(
+                sku,
+                SkuBlock {
+                    since,
+                    until: *until,
+                },
+            );
+        }
+        E::SkuUnblocked { sku } => location.unblock(sku),
+        E::CapacitySet { limits } => {
+            let now = stamp.recorded_at;
+            location.capacity = Some(match location.capacity {
+                Some(capacity) => capacity.with(*limits, now),
+                None => Capacity::new(*limits, now),
+            });
         }
     }
 }
@@ -226,6 +251,7 @@ fn change(
     }
     let until: Timestamp = reservation.not_after;
     location.reservations.remove(attempt);
+    location.charges.remove(attempt);
     if until >= stamp.recorded_at {
         location
             .tombstones

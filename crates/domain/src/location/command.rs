@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{Capacity, CapacityLimits};
 use super::types::Balance;
 use crate::entity::Effect;
 use crate::ids::{AttemptId, HoldId, LocationId, OrderId, ReturnId, Sku};
@@ -105,7 +106,7 @@ pub enum Answer {
         attempt: u32,
         /// Units of the line that could be had now.
         available: u32,
-        /// `insufficient`, `expired`, `closed`.
+        /// `insufficient`, `no_capacity`, `expired`, `closed`.
         reason: CompactString,
     },
     /// Nothing of the attempt is left at the location. A `Ship` of it has been taken in full.
@@ -260,6 +261,25 @@ pub enum LocationCommand {
         /// Which.
         reference: CompactString,
     },
+    /// Limits what it takes on from now on; what it has taken on stays.
+    SetCapacity {
+        /// How much.
+        limits: CapacityLimits,
+    },
+    /// Grants a SKU no more until a moment, or again.
+    SetBlock {
+        /// What.
+        sku: Sku,
+        /// The end; `None`: it is no longer blocked.
+        until: Option<Timestamp>,
+    },
+    /// Staff told an order that they have none of these.
+    SkusRefused {
+        /// What.
+        skus: Vec<Sku>,
+        /// Until when they are blocked.
+        until: Timestamp,
+    },
 }
 
 /// What a caller hears.
@@ -283,6 +303,15 @@ pub enum LocationReply {
     },
     /// Anything else that succeeded.
     Done,
+    /// To new limits: what is left by them.
+    CapacitySet {
+        /// The limits, and what has been taken on; `None` where nothing was ever limited.
+        capacity: Option<Capacity>,
+        /// When.
+        at: Timestamp,
+        /// The location's version after it.
+        version: u64,
+    },
 }
 
 /// Why a location refuses a command.

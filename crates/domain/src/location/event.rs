@@ -4,6 +4,7 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::CapacityLimits;
 use super::types::Makeup;
 use crate::ids::{AttemptId, HoldId, LocationId, ReturnId, Sku};
 use crate::order::Disposition;
@@ -224,5 +225,22 @@ pub enum LocationEvent {
         sku: Sku,
         /// Which.
         reference: CompactString,
+    },
+    /// What it takes on was limited, or no longer is.
+    CapacitySet {
+        /// From now on.
+        limits: CapacityLimits,
+    },
+    /// A SKU is not granted for now.
+    SkuBlocked {
+        /// What.
+        sku: Sku,
+        /// When that ends by itself.
+        until: Timestamp,
+    },
+    /// A SKU is granted again.
+    SkuUnblocked {
+        /// What.
+        sku: Sku,
     },
 }

@@ -4,6 +4,8 @@
 //! records, `decide` for what follows from what, and [`movement`] for the ledger that the events are.
 
 mod apply;
+pub mod blocks;
+pub mod capacity;
 pub mod command;
 mod decide;
 pub mod event;
@@ -12,6 +14,8 @@ pub mod state;
 mod tombstones;
 pub mod types;
 
+pub use blocks::SkuBlock;
+pub use capacity::{Capacity, CapacityLimits, CapacityWindow, Charge, Room};
 pub use command::*;
 pub use event::LocationEvent;
 pub use movement::{Movement, MovementKind};

@@ -270,7 +270,10 @@ impl LocationEvent {
                     }
                 }
             }
-            E::TransferConfirmed { .. }
+            E::CapacitySet { .. }
+            | E::SkuBlocked { .. }
+            | E::SkuUnblocked { .. }
+            | E::TransferConfirmed { .. }
             | E::Refused { .. }
             | E::ClosedUnseen { .. }
             | E::DisplacementConfirmed { .. }
@@ -304,7 +307,11 @@ impl LocationEvent {
                 hold.to_compact_string()
             }
             E::Restocked { return_id, .. } => return_id.to_compact_string(),
-            E::SafetyStockSet { .. } | E::TransferConfirmed { .. } => CompactString::default(),
+            E::SafetyStockSet { .. }
+            | E::TransferConfirmed { .. }
+            | E::CapacitySet { .. }
+            | E::SkuBlocked { .. }
+            | E::SkuUnblocked { .. } => CompactString::default(),
         }
     }
 }

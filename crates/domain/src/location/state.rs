@@ -9,6 +9,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
+use super::blocks::SkuBlock;
+use super::capacity::{Capacity, Charge};
 use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
 use super::event::LocationEvent;
 use super::tombstones::{TOMBSTONE_BUCKETS, Tombstones, bucket_of};
@@ -47,6 +49,14 @@ pub struct Location {
     pub(super) arrived: OrdMap<LocationId, Arrived>,
     /// Goods that are to come, the earliest first.
     pub(super) announced: OrdMap<Sku, Arc<[Announcement]>>,
+    /// What it may take on, and has; none until it is first limited.
+    pub(super) capacity: Option<Capacity>,
+    /// When reservations took capacity: of those granted since it was first limited.
+    pub(super) charges: OrdMap<AttemptId, Charge>,
+    /// SKUs that are not granted.
+    pub(super) blocks: OrdMap<Sku, SkuBlock>,
+    /// Blocks by their ends.
+    pub(super) block_ends: OrdSet<(Timestamp, Sku)>,
 }
 
 impl Location {
@@ -116,18 +126,39 @@ impl Location {
     }
 
     /// An order's reservations.
-    fn reservations_of<'a>(
+    pub(super) fn reservations_of<'a>(
         &'a self,
         order: &'a OrderId,
     ) -> impl Iterator<Item = (&'a AttemptId, &'a Reservation)> {
-        let first = AttemptId {
-            order: order.clone(),
-            line: 0,
-            attempt: 0,
-        };
         self.reservations
-            .range(first..)
+            .range(first_of(order)..)
             .take_while(move |(name, _)| name.order == *order)
+    }
+
+    fn header(&self) -> Option<LocationPart> {
+        let (version, recorded_at) = (self.version, self.recorded_at);
+        let header = match self.capacity {
+            None => LocationPart::Header(version, recorded_at),
+            Some(capacity) => LocationPart::LimitedHeader(version, recorded_at, capacity),
+        };
+        (version > 0).then_some(header)
+    }
+
+    fn stored_reservations(&self, order: &OrderId) -> Option<LocationPart> {
+        let here = self.reservations_of(order);
+        let part = if self.charges_of(order).next().is_none() {
+            let row = |(name, reservation): (&AttemptId, &Reservation)| {
+                (name.line, name.attempt, reservation.clone())
+            };
+            LocationPart::Reservations(here.map(row).collect())
+        } else {
+            let row = |(name, reservation): (&AttemptId, &Reservation)| {
+                let charge = self.charges.get(name).copied();
+                (name.line, name.attempt, reservation.clone(), charge)
+            };
+            LocationPart::Charged(here.map(row).collect())
+        };
+        self.reservations_of(order).next().map(|_| part)
     }
 
     /// Live holds.
@@ -142,10 +173,19 @@ impl Location {
     }
 }
 
+/// Before every attempt of an order, in their order.
+pub(super) fn first_of(order: &OrderId) -> AttemptId {
+    AttemptId {
+        order: order.clone(),
+        line: 0,
+        attempt: 0,
+    }
+}
+
 /// Names a stored part of a location.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum LocationPartKey {
-    /// Version and time.
+    /// Version and time, and the capacity of a limited one.
     Header,
     /// A SKU's figures.
     Item(Sku),
@@ -165,6 +205,8 @@ pub enum LocationPartKey {
     Arrived(LocationId),
     /// Goods of a SKU that are to come.
     Announced(Sku),
+    /// A SKU that is not granted.
+    Blocked(Sku),
 }
 
 /// A stored part of a location.
@@ -190,6 +232,13 @@ pub enum LocationPart {
     Arrived(Arrived),
     /// Goods that are to come.
     Announced(Arc<[Announcement]>),
+    /// Version and time, and what a limited location takes on: it changes with every reservation,
+    /// as the version does.
+    LimitedHeader(u64, Timestamp, Capacity),
+    /// An order's reservations, of which some took capacity, by line and attempt.
+    Charged(Vec<(u32, u32, Reservation, Option<Charge>)>),
+    /// Since when a SKU is not granted, and until when.
+    Blocked(SkuBlock),
 }
 
 impl Entity for Location {
@@ -221,6 +270,10 @@ impl Entity for Location {
             numbered: OrdMap::new(),
             arrived: OrdMap::new(),
             announced: OrdMap::new(),
+            capacity: None,
+            charges: OrdMap::new(),
+            blocks: OrdMap::new(),
+            block_ends: OrdSet::new(),
         }
     }
 
@@ -282,7 +335,9 @@ impl Entity for Location {
     }
 
     fn wakeup(&self) -> Option<Timestamp> {
-        self.expiries.get_min().map(|(at, _)| *at)
+        let hold = self.expiries.get_min().map(|(at, _)| *at);
+        let block = self.block_ends.get_min().map(|(at, _)| *at);
+        hold.into_iter().chain(block).min()
     }
 
     fn wake_command(now: Timestamp) -> LocationCommand {
@@ -345,6 +400,9 @@ impl Entity for Location {
                     tombstone,
                 ]);
             }
+            E::SkuBlocked { sku, .. } | E::SkuUnblocked { sku } => {
+                parts.push(P::Blocked(sku.clone()));
+            }
             E::Restocked { return_id, .. } => {
                 parts.push(P::Tombstones(bucket_of(&Ended::Return(return_id.clone()))));
             }
@@ -355,7 +413,8 @@ impl Entity for Location {
             E::Received { .. }
             | E::Adjusted { .. }
             | E::Counted { .. }
-            | E::SafetyStockSet { .. } => {}
+            | E::SafetyStockSet { .. }
+            | E::CapacitySet { .. } => {}
         }
     }
 
@@ -363,15 +422,9 @@ impl Entity for Location {
         use LocationPart as Part;
         use LocationPartKey as P;
         let part = match key {
-            P::Header => (self.version > 0).then_some(Part::Header(self.version, self.recorded_at)),
+            P::Header => self.header(),
             P::Item(sku) => self.items.get(sku).cloned().map(Part::Item),
-            P::Reservations(order) => {
-                let here: Vec<_> = self
-                    .reservations_of(order)
-                    .map(|(name, reservation)| (name.line, name.attempt, reservation.clone()))
-                    .collect();
-                (!here.is_empty()).then_some(Part::Reservations(here))
-            }
+            P::Reservations(order) => self.stored_reservations(order),
             P::Hold(hold) => self.holds.get(hold).cloned().map(Part::Hold),
             P::Tombstones(bucket) => {
                 let here = self.tombstones.in_bucket(*bucket % TOMBSTONE_BUCKETS);
@@ -386,6 +439,7 @@ impl Entity for Location {
             P::Numbered(to) => self.numbered.get(to).copied().map(Part::Numbered),
             P::Arrived(from) => self.arrived.get(from).cloned().map(Part::Arrived),
             P::Announced(sku) => self.announced.get(sku).cloned().map(Part::Announced),
+            P::Blocked(sku) => self.blocks.get(sku).copied().map(Part::Blocked),
         };
         part.map(Cow::Owned)
     }
@@ -394,6 +448,11 @@ impl Entity for Location {
         use LocationPart as Part;
         use LocationPartKey as P;
         let mut location = Location::empty(id);
+        let of_order = |order: &OrderId, line, attempt| AttemptId {
+            order: order.clone(),
+            line,
+            attempt,
+        };
         for (key, part) in parts {
             match (key, part) {
                 (_, Part::Header(version, recorded_at)) => {
@@ -401,14 +460,23 @@ impl Entity for Location {
                     location.recorded_at = recorded_at;
                 }
                 (P::Item(sku), Part::Item(item)) => location.items.insert(sku, item),
+                (_, Part::LimitedHeader(version, recorded_at, capacity)) => {
+                    location.version = version;
+                    location.recorded_at = recorded_at;
+                    location.capacity = Some(capacity);
+                }
                 (P::Reservations(order), Part::Reservations(here)) => {
                     for (line, attempt, reservation) in here {
-                        let order = order.clone();
-                        let name = AttemptId {
-                            order,
-                            line,
-                            attempt,
-                        };
+                        let name = of_order(&order, line, attempt);
+                        location.reservations.insert(name, reservation);
+                    }
+                }
+                (P::Reservations(order), Part::Charged(here)) => {
+                    for (line, attempt, reservation, charge) in here {
+                        let name = of_order(&order, line, attempt);
+                        if let Some(charge) = charge {
+                            location.charges.insert(name.clone(), charge);
+                        }
                         location.reservations.insert(name, reservation);
                     }
                 }
@@ -426,6 +494,7 @@ impl Entity for Location {
                 (P::Outgoing(to, number), Part::Outgoing(transfer)) => {
                     location.outgoing.insert((to, number), transfer);
                 }
+                (P::Blocked(sku), Part::Blocked(block)) => location.block(&sku, block),
                 (P::Numbered(to), Part::Numbered(number)) => {
                     location.numbered.insert(to, number);
                 }

@@ -1,11 +1,13 @@
 //! Property tests of L1, L3 and L5 at a location: random commands, repeated, late and out of order.
 //! The laws themselves are checked in `location_world` after every command.
 
+mod capacity;
 #[path = "../location_world/mod.rs"]
 mod location_world;
 mod messages;
 
 use consign_domain::entity::Entity;
+use consign_domain::location::blocks::BLOCKED_MILLIS;
 use consign_domain::location::{Location, LocationCommand, LocationEffect, LocationEvent, Request};
 use location_world::{Shelf, at, attempt, hold, serve, sku};
 use messages::{ATTEMPTS, END, Step, release, reserve, steps};
@@ -100,6 +102,11 @@ proptest! {
         }
         prop_assert_eq!(shelf.location.reservations_after(None).count(), 0);
         prop_assert_eq!(shelf.location.holds().count(), 0);
+        // Blocks end by themselves.
+        shelf.now = shelf.now.plus_millis(BLOCKED_MILLIS);
+        let now = shelf.now;
+        shelf.tell(&LocationCommand::Wake { now }).expect("a timer is never refused");
+        prop_assert_eq!(shelf.location.blocks_after(None).count(), 0);
         prop_assert_eq!(shelf.location.wakeup(), None);
         let told = shelf.location.pending().into_iter();
         let told = told.filter(|e| matches!(e, LocationEffect::NotifyDisplaced { .. })).count();

@@ -1,7 +1,7 @@
 //! Random commands to a location. What belongs to one name (attempt, hold, return, transfer) is
 //! always the same, as it is when its sender repeats itself.
 
-use consign_domain::location::{LocationCommand, Request};
+use consign_domain::location::{CapacityLimits, LocationCommand, Request};
 use consign_domain::order::Disposition;
 use consign_domain::time::Timestamp;
 use proptest::prelude::*;
@@ -65,6 +65,7 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::ConvertHold { .. }
         | C::DisplacementConfirmed { .. }
         | C::Restock { .. }
+        | C::SkusRefused { .. }
         | C::Wake { .. } => true,
         // These are outside commands: the runtime knows them by their key.
         C::Receive { .. }
@@ -72,6 +73,8 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::Count { .. }
         | C::SetSafetyStock { .. }
         | C::TransferOut { .. }
+        | C::SetCapacity { .. }
+        | C::SetBlock { .. }
         | C::Hold { .. }
         | C::Announce { .. }
         | C::EndAnnouncement { .. } => false,
@@ -118,6 +121,11 @@ fn stock() -> impl Strategy<Value = LocationCommand> {
         1 => (1_u64..4).prop_map(move |number| C::TransferIn {
             from: place("YORK"), number, sku: sku(1), quantity: 2, reference: reference()
         }),
+        1 => (proptest::option::of(0_u32..9), proptest::option::of(0_u32..3)).prop_map(|(units, orders)| C::SetCapacity {
+            limits: CapacityLimits { units_per_hour: units, orders_per_day: orders, ..CapacityLimits::default() }
+        }),
+        1 => (kind(), proptest::option::of(1_i64..9_000)).prop_map(|(sku, until)| C::SetBlock { sku, until: until.map(at) }),
+        1 => (kind(), 1_i64..9_000).prop_map(|(sku, until)| C::SkusRefused { skus: vec![sku], until: at(until) }),
         1 => (1_u64..4).prop_map(|number| C::TransferConfirmed { to: place("YORK"), number }),
         1 => (1_u32..4).prop_map(|number| C::Restock {
             return_id: return_id(number),

@@ -2,6 +2,7 @@
 //! a count of a past moment means, how stock travels between two locations.
 
 mod announced;
+mod blocks;
 mod edges;
 #[path = "../location_world/mod.rs"]
 mod location_world;

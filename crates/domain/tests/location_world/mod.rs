@@ -233,6 +233,17 @@ impl Shelf {
         }
         assert_eq!(stored.pending(), self.location.pending());
         assert_eq!(stored.wakeup(), self.location.wakeup());
+        assert_eq!(stored.capacity(), self.location.capacity());
+        assert!(
+            stored
+                .blocks_after(None)
+                .eq(self.location.blocks_after(None))
+        );
+        // Also what reservations took of it.
+        let is_whole = |key: &&LocationPartKey| !matches!(key, LocationPartKey::Tombstones(_));
+        for key in self.stored.keys().filter(is_whole) {
+            assert_eq!(stored.part(key), self.location.part(key), "{key:?}");
+        }
         assert_eq!(stored.version(), self.location.version());
         assert_eq!(stored.recorded_at(), self.location.recorded_at());
         assert!(stored.tombstones() >= self.location.tombstones());

@@ -69,7 +69,7 @@ fn grant(
     for (sku, asked) in items {
         let known = granted.iter().position(|(other, _)| other == sku);
         let taken = known.map_or(0, |nth| granted[nth].1);
-        let available = location.available(sku) - i64::from(taken);
+        let available = location.grantable(sku) - i64::from(taken);
         let units = u32::try_from(available.max(0))
             .unwrap_or(u32::MAX)
             .min(*asked);
@@ -139,6 +139,9 @@ pub(super) fn convert(
     let [(sku, units)] = held.items.as_slice() else {
         return Err(invalid("/hold", "holds_several_skus"));
     };
+    if *units > location.room_for(&attempt.order, context.now) {
+        return Err(invalid("/hold", "no_capacity"));
+    }
     Ok(done(vec![LocationEvent::HoldConverted {
         hold: hold.clone(),
         attempt: attempt.clone(),

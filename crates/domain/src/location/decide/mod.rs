@@ -1,11 +1,14 @@
 //! What follows from what, one file per family of commands.
 
 mod announce;
+mod block;
+mod capacity;
 mod hold;
 mod serve;
 mod stock;
 mod transfer;
 
+use super::blocks;
 use super::command::{LocationCommand, LocationRejection, LocationReply};
 use super::event::LocationEvent;
 use super::state::Location;
@@ -17,10 +20,11 @@ pub(super) const MOVEMENT_UNITS_MAX: u32 = 1_000_000_000;
 
 type Decided = Result<DecisionOf<Location>, LocationRejection>;
 
-/// Holds that are past their end go first, whether or not their timer has come round: what follows
+/// Holds and blocks that are past their end go first, whether or not their timer has come round: what follows
 /// is decided on the stock as it is by then.
 pub(super) fn decide(location: &Location, command: &LocationCommand, context: &Context) -> Decided {
     let mut ended = hold::due(location, context.now);
+    ended.extend(blocks::due(location, context.now));
     if ended.is_empty() {
         return decide_now(location, command, context);
     }
@@ -106,7 +110,10 @@ fn decide_now(location: &Location, command: &LocationCommand, context: &Context)
         C::EndAnnouncement { sku, reference } => {
             Ok(announce::end(location, sku, reference, context))
         }
-        // Holds that are due have gone before.
+        C::SetCapacity { limits } => capacity::set(location, limits, context),
+        C::SetBlock { sku, until } => block::set(location, sku, *until, context),
+        C::SkusRefused { skus, until } => Ok(block::by_staff(location, skus, *until, context)),
+        // Holds and blocks that are due have gone before.
         C::Wake { .. } => Ok(done(Vec::new())),
     }
 }
@@ -124,9 +131,12 @@ fn done(events: Vec<LocationEvent>) -> DecisionOf<Location> {
 fn moved(
     location: &Location,
     sku: &Sku,
-    events: Vec<LocationEvent>,
+    mut events: Vec<LocationEvent>,
     context: &Context,
 ) -> DecisionOf<Location> {
+    if blocks::lifted(location, sku, &events) {
+        events.push(LocationEvent::SkuUnblocked { sku: sku.clone() });
+    }
     let mut after = location.clone();
     let mut displaced = 0;
     for event in &events {

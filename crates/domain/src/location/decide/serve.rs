@@ -3,6 +3,7 @@
 
 use crate::entity::{Context, Decision, DecisionOf, Entity};
 use crate::ids::{AttemptId, OrderId, Sku};
+use crate::location::blocks;
 use crate::location::command::{Answer, LocationReply, Request};
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
@@ -19,7 +20,7 @@ pub(super) fn serve(
     let mut events = Vec::new();
     let mut answers = Vec::with_capacity(requests.len());
     // Later requests see what earlier ones took; a copy is only made when they could tell.
-    let independent = independent(requests);
+    let independent = location.capacity().is_none() && independent(requests);
     let mut scratch: Option<Location> = None;
     for (nth, request) in requests.iter().enumerate() {
         let number = request.attempt().attempt;
@@ -98,7 +99,7 @@ fn one(location: &Location, request: &Request, now: Timestamp) -> (Answer, Vec<L
             attempt,
             picked,
             short,
-        } => pick(location, attempt, *picked, *short),
+        } => pick(location, attempt, (*picked, *short), now),
         Request::Ship {
             attempt, shipped, ..
         } => ship(location, attempt, *shipped),
@@ -139,14 +140,21 @@ fn reserve(
     if now > not_after {
         return (refused(0, "expired"), Vec::new());
     }
-    let available = available_units(location, wish.per_unit);
+    let in_stock = available_units(location, wish.per_unit);
+    let available = in_stock.min(location.room_for(&attempt.order, now));
+    let suffices = |units: u32| units > 0 && (units >= wish.units || wish.partial);
     let granted = available.min(wish.units);
-    if granted == 0 || (granted < wish.units && !wish.partial) {
+    if !suffices(granted) {
+        let reason = if suffices(in_stock) {
+            "no_capacity"
+        } else {
+            "insufficient"
+        };
         let event = LocationEvent::Refused {
             attempt: attempt.clone(),
             not_after,
         };
-        return (refused(available, "insufficient"), vec![event]);
+        return (refused(available, reason), vec![event]);
     }
     let event = LocationEvent::Reserved {
         attempt: attempt.clone(),
@@ -176,7 +184,7 @@ fn available_units(location: &Location, per_unit: &[(Sku, u32)]) -> u32 {
     };
     let units = per_unit
         .iter()
-        .map(|(sku, _)| location.available(sku).max(0) / of_sku(sku).max(1));
+        .map(|(sku, _)| location.grantable(sku).max(0) / of_sku(sku).max(1));
     u32::try_from(units.min().unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
@@ -226,8 +234,8 @@ fn release(
 fn pick(
     location: &Location,
     attempt: &AttemptId,
-    picked: u32,
-    short: u32,
+    (picked, short): (u32, u32),
+    now: Timestamp,
 ) -> (Answer, Vec<LocationEvent>) {
     let number = attempt.attempt;
     let Some(reservation) = location.reservations.get(attempt) else {
@@ -252,11 +260,13 @@ fn pick(
         after.units -= missed;
         after.short += missed;
         let makeup = after.makeup.clone();
+        let blocked = blocks::missed(location, &makeup, now);
         events.push(LocationEvent::Missed {
             attempt: attempt.clone(),
             units: missed,
             makeup,
         });
+        events.extend(blocked);
     }
     (stands(number, &after), events)
 }
