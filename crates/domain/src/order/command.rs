@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logistics::{Disposition, ShipmentStatus};
 use super::types::{Address, Fulfilment, Header, HoldReason, HoldScope, PersonalData, Tax};
-use crate::ids::{CarrierId, LineId, LocationId, Sku, TrackingNumber};
+use crate::ids::{CarrierId, LineId, LocationId, ReservationId, Sku, TrackingNumber};
 use crate::location::Answer;
 use crate::money::{Minor, UnitPrice};
 use crate::time::Timestamp;
@@ -281,6 +281,21 @@ pub enum OrderCommand {
     Wake {
         /// The moment.
         now: Timestamp,
+    },
+    /// As `Place`, of an order for which locations keep units already.
+    PlaceReserved {
+        /// What was ordered.
+        header: Box<Header>,
+        /// At least one, at most `ORDER_LINES_MAX`.
+        lines: Vec<NewLine>,
+        /// Kept apart from events.
+        personal: Box<PersonalData>,
+        /// The reservation that the order names.
+        reservation: ReservationId,
+        /// What locations keep for it.
+        held: Vec<Assignment>,
+        /// The first sourcing decision about the rest; none when there is none.
+        plan: Option<Plan>,
     },
 }
 

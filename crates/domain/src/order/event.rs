@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Assignment, LineQuantity, NewLine};
 use super::logistics::{Disposition, Package, ShipmentStatus, TrackingEvent};
 use super::types::{Destination, Header, Hold};
-use crate::ids::{CarrierId, LocationId, TrackingNumber};
+use crate::ids::{CarrierId, LocationId, ReservationId, TrackingNumber};
 use crate::money::UnitPrice;
 use crate::time::Timestamp;
 
@@ -325,4 +325,14 @@ pub enum OrderEvent {
     },
     /// The personal record was erased.
     PersonalDataErased,
+    /// Locations are asked for what they keep for the order. The attempts are numbered on from the
+    /// last one, in this order; what is not covered is sourced as ever.
+    ReservationUsed {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// Who is asked for what.
+        assignments: Vec<Assignment>,
+        /// Until when the locations may grant.
+        not_after: Timestamp,
+    },
 }

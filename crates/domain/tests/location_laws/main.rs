@@ -1,9 +1,12 @@
 //! Property tests of L1, L3 and L5 at a location: random commands, repeated, late and out of order.
 //! The laws themselves are checked in `location_world` after every command.
 
+mod claims;
 #[path = "../location_world/mod.rs"]
 mod location_world;
 mod messages;
+mod reservation_world;
+mod reservations;
 
 use consign_domain::entity::Entity;
 use consign_domain::location::{Location, LocationCommand, LocationEffect, LocationEvent, Request};

@@ -96,6 +96,7 @@ fn decide_now(location: &Location, command: &LocationCommand, context: &Context)
             promise,
             not_after,
         } => hold::convert(location, hold, attempt, (*promise, *not_after), context),
+        C::ClaimHold { hold, order, line } => hold::claim(location, hold, (order, *line), context),
         // Holds that are due have gone before.
         C::Wake { .. } => Ok(done(Vec::new())),
     }

@@ -100,6 +100,11 @@ fn take_in(order: &mut Order, event: &OrderEvent) {
         E::AddressSet { destination } => setup::address_set(order, destination),
         E::ServiceLevelSet { service_level } => setup::service_level_set(order, service_level),
         E::PersonalDataErased => order.personal_erased = true,
+        E::ReservationUsed {
+            assignments,
+            not_after,
+            ..
+        } => reserve::asked(order, assignments, *not_after),
     }
 }
 
