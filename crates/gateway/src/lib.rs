@@ -47,6 +47,7 @@ mod paging;
 mod problem;
 mod process;
 mod products;
+mod reservations;
 mod returns;
 mod server;
 mod service_problem;

@@ -25,7 +25,7 @@ use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
     availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
-    returns, stock_lists, strategies, tracking,
+    reservations, returns, stock_lists, strategies, tracking,
 };
 
 #[derive(OpenApi)]
@@ -42,6 +42,7 @@ use crate::{
         (name = "returns", description = "What comes back"),
         (name = "inventory", description = "Stock: movements and balances"),
         (name = "availability", description = "What could be had, before anybody orders"),
+        (name = "reservations", description = "Carts that are held for a while"),
         (name = "definitions", description = "Products, locations, carriers"),
         (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
@@ -105,6 +106,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(stock_lists::reservations))
         .routes(routes!(availability::of_sku))
         .routes(routes!(availability::of_cart))
+        .routes(routes!(reservations::hold))
+        .routes(routes!(reservations::read, reservations::release))
         .routes(routes!(products::list))
         .routes(routes!(products::read, products::put))
         .routes(routes!(locations::list))
@@ -188,6 +191,8 @@ mod tests {
             ("/v1/locations/{id}", "put"),
             ("/v1/availability", "get"),
             ("/v1/availability/cart", "post"),
+            ("/v1/reservations", "post"),
+            ("/v1/reservations/{id}", "delete"),
             ("/v1/events", "get"),
             ("/readyz", "get"),
             ("/v1/cluster/leaders", "post"),

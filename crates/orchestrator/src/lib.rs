@@ -20,6 +20,8 @@ mod mint;
 mod options;
 mod orders;
 mod replenish;
+mod reservation_behaviour;
+mod reservations;
 mod service;
 mod sourcing;
 mod strategies;
@@ -39,6 +41,7 @@ pub use inventory::{
 pub use lists::{FulfillmentFilter, OrderFilter, Page};
 pub use options::{CallMeta, ClusterOptions, ConsignOptions};
 pub use orders::{HistoryItem, NewOrder, OrderOutcome, ProductLine};
+pub use reservations::{NewReservation, ReservationOutcome};
 pub use service::{Consign, Readiness};
 pub use sourcing::coarse;
 pub use strategies::{StrategyChange, StrategyHead, StrategyStands};

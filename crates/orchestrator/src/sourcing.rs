@@ -11,7 +11,8 @@ use consign_domain::order::{
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION, decide,
+    Allotment, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
+    Sourced, decide,
 };
 
 use crate::service::{Inner, Views};
@@ -227,19 +228,24 @@ impl Views {
         let inputs = self.inputs(&atlas, &Terms::of(header), split, needs, excluded);
         let sourced = decide(&atlas.strategy, &inputs).plan;
         self.decisions.increment(1);
-        let assignments = sourced.allotments.iter().filter_map(|allotment| {
-            let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
-            Some(Assignment {
-                line: allotment.line,
-                location,
-                quantity: allotment.units,
-            })
-        });
         let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
         Plan {
-            assignments: assignments.collect(),
+            assignments: assignments_of(&atlas, &sourced),
             inputs: encoded,
         }
+    }
+
+    /// Who would serve it now.
+    pub(crate) fn assignments(
+        &self,
+        terms: &Terms<'_>,
+        split: SplitPolicy,
+        needs: &[Need<'_>],
+        excluded: &[(u32, LocationId)],
+    ) -> Vec<Assignment> {
+        let atlas = self.atlas.load();
+        let inputs = self.inputs(&atlas, terms, split, needs, excluded);
+        assignments_of(&atlas, &decide(&atlas.strategy, &inputs).plan)
     }
 
     /// All that a decision rests on, as this node knows it now.
@@ -312,6 +318,19 @@ impl Views {
     }
 }
 
+/// A plan with its locations by name.
+fn assignments_of(atlas: &Atlas, plan: &Sourced) -> Vec<Assignment> {
+    let assignment = |allotment: &Allotment| {
+        let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
+        Some(Assignment {
+            line: allotment.line,
+            location,
+            quantity: allotment.units,
+        })
+    };
+    plan.allotments.iter().filter_map(assignment).collect()
+}
+
 /// What a strategy of the retailer's own may ask about an order.
 fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
     let value = |need: &Need<'_>| {
@@ -347,6 +366,23 @@ impl Inner {
                 .iter()
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
         (sane && !needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
+    }
+
+    /// The first decision about what locations do not keep for the order already.
+    pub(crate) fn rest_plan(
+        &self,
+        header: &Header,
+        lines: &[NewLine],
+        held: &[Assignment],
+    ) -> Option<Plan> {
+        let mut needs = Need::of_all(lines);
+        for need in &mut needs {
+            let kept = held.iter().filter(|kept| kept.line == need.line);
+            let kept: u32 = kept.map(|kept| kept.quantity).sum();
+            need.units = need.units.saturating_sub(kept);
+        }
+        needs.retain(|need| need.units > 0);
+        (!needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
     }
 }
 
