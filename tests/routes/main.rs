@@ -12,6 +12,7 @@ mod inventory;
 mod lists;
 mod operations;
 mod orders;
+mod reservations;
 mod strategies;
 
 /// The binary under test, built by cargo for these tests.

@@ -331,6 +331,11 @@ impl Entity for Reservation {
         ReservationCommand::Wake { now }
     }
 
+    /// Between two events of one decision nothing may be pending, and still it has not come to its end.
+    fn settled(&self) -> bool {
+        self.status != ReservationStatus::Holding && !self.has_pending()
+    }
+
     fn touched_parts(_: &ReservationEvent, parts: &mut Vec<ReservationPartKey>) {
         parts.push(ReservationPartKey::Body);
     }
