@@ -167,3 +167,29 @@ async fn the_event_stream_tells_of_reservations() {
     assert_eq!(kinds, ["opened", "sourced", "granted", "held"]);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_a_batch_name_reservations_too() {
+    let mut node = shop().await;
+    node.receive("LONDON", "A", 2).await;
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let held = node.post("/v1/reservations", &cart(&[("A", 1)]));
+        let mut named = order(&[("A", 1, "1.00")]);
+        named["reservation"] = held.expect(201).await.json()["id"].clone();
+        lines.push(named.to_string());
+    }
+    let batch = node.request(http::Method::POST, "/v1/orders/batch");
+    let batch = batch.raw("application/x-ndjson", lines.join("\n"));
+    let answers = batch.expect(200).await;
+    let answers = String::from_utf8(answers.body.to_vec()).expect("UTF-8");
+    for answer in answers.lines() {
+        let answer: Value = serde_json::from_str(answer).expect("JSON");
+        assert_eq!(
+            (&answer["status"], &answer["order"]["status"]),
+            (&json!(201), &json!("allocated")),
+            "{answer}"
+        );
+    }
+    node.stop().await;
+}

@@ -225,7 +225,7 @@ impl Consign {
             let held = held.await?;
             if !held.is_empty() {
                 return Ok(OrderCommand::PlaceReserved {
-                    plan: self.inner.rest_plan(&header, &lines, &held),
+                    plan: self.inner.rest_plan(&header, &lines, &held).map(Box::new),
                     reservation: reservation.clone(),
                     header,
                     lines,

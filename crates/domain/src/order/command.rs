@@ -294,8 +294,9 @@ pub enum OrderCommand {
         reservation: ReservationId,
         /// What locations keep for it.
         held: Vec<Assignment>,
-        /// The first sourcing decision about the rest; none when there is none.
-        plan: Option<Plan>,
+        /// The first sourcing decision about the rest; none when there is none. Boxed, so that other
+        /// commands are no larger for it.
+        plan: Option<Box<Plan>>,
     },
 }
 

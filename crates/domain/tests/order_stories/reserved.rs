@@ -50,9 +50,11 @@ fn placing(
         personal: Box::default(),
         reservation: "R1".parse().expect("a valid name"),
         held,
-        plan: plan.map(|assignments| Plan {
-            assignments,
-            inputs: Vec::new(),
+        plan: plan.map(|assignments| {
+            Box::new(Plan {
+                assignments,
+                inputs: Vec::new(),
+            })
         }),
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn decide(
         } => {
             place::place(&mut draft, header, lines, personal)?;
             source::use_reservation(&mut draft, reservation, held);
-            source::assign_first(&mut draft, plan.as_ref());
+            source::assign_first(&mut draft, plan.as_deref());
         }
         OrderCommand::CancelBeforeArrival { reason } if !order.is_placed() => {
             cancel::before_arrival(&mut draft, reason);
