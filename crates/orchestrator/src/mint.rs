@@ -4,9 +4,13 @@
 //! Layout of the 128 bits: 48 bits of milliseconds since the epoch, then 80 random bits, as in a
 //! UUID of version 7 (RFC 9562 §5.7) without the version and variant bits.
 
-use consign_domain::ids::OrderId;
+use compact_str::{ToCompactString, format_compact};
+use consign_domain::ids::{OrderId, ReservationId};
 use consign_domain::time::Timestamp;
-use consign_runtime::partition_of;
+use consign_runtime::{PartitionId, partition_of};
+
+use crate::options::CallMeta;
+use crate::service::Consign;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Digits of base 62 that hold any 128-bit number.
@@ -36,7 +40,7 @@ pub(crate) fn base62(mut number: u128) -> String {
 }
 
 /// An id of this moment that falls onto `partition`.
-pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
+fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
     let millis = u128::from(now.as_millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
     let mut digits = base62(millis << 80 | rand::random::<u128>() >> 48);
     for _ in 0..DRAWS_MAX {
@@ -55,7 +59,7 @@ pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
 }
 
 /// An id that follows from `seed`, in the time order of `like`, and falls onto `partition`.
-pub(crate) fn mint_from(like: &str, seed: u128, partition: u16, partitions: u16) -> OrderId {
+fn mint_from(like: &str, seed: u128, partition: u16, partitions: u16) -> OrderId {
     let moment = like.get(..TIME_DIGITS).unwrap_or("00000000");
     let drawn = |nth: u32| {
         let digits = base62(seed.wrapping_add(u128::from(nth)));
@@ -66,6 +70,37 @@ pub(crate) fn mint_from(like: &str, seed: u128, partition: u16, partitions: u16)
         .find(|digits| partition_of(digits, partitions) == partition);
     let digits = fitting.unwrap_or_else(|| drawn(0));
     OrderId::new(&digits).expect("of visible ASCII, as what it is like")
+}
+
+impl Consign {
+    /// An id for an order without a client's: it lives where its key falls, so that a retry that
+    /// has only the key finds it there.
+    pub(crate) fn mint_for(&self, call: &CallMeta, reservation: Option<&ReservationId>) -> OrderId {
+        let partitions = self.inner.node.partitions();
+        let falls_by = match call.key {
+            Some(key) => format_compact!("{:032x}", key.id),
+            None => rand::random::<u64>().to_compact_string(),
+        };
+        let partition = partition_of(&falls_by, partitions);
+        self.mint_at(PartitionId(partition), call, reservation)
+    }
+
+    /// An id that lives there. For an order that names a reservation it follows from its key, so that
+    /// a retry is the very order that the units are kept for.
+    pub(crate) fn mint_at(
+        &self,
+        PartitionId(partition): PartitionId,
+        call: &CallMeta,
+        reservation: Option<&ReservationId>,
+    ) -> OrderId {
+        let partitions = self.inner.node.partitions();
+        match reservation.zip(call.key) {
+            Some((reservation, key)) => {
+                mint_from(reservation.as_str(), key.id, partition, partitions)
+            }
+            None => mint(self.inner.node.now(), partition, partitions),
+        }
+    }
 }
 
 #[cfg(test)]

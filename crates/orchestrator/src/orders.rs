@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use compact_str::{CompactString, ToCompactString, format_compact};
+use compact_str::{CompactString, format_compact};
 use consign_domain::entity::{Entity, Stamp};
 use consign_domain::ids::{Channel, LineId, LocationId, OrderId, ReservationId, Sku};
 use consign_domain::money::{Minor, UnitPrice};
@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::ServiceError;
 use crate::external::tombstone_id;
 use crate::index;
-use crate::mint::{mint, mint_from};
 use crate::options::CallMeta;
 use crate::service::Consign;
 
@@ -156,35 +155,6 @@ impl Consign {
                 .await
             }
             other => other,
-        }
-    }
-
-    /// An id for an order without a client's: it lives where its key falls, so that a retry that
-    /// has only the key finds it there.
-    pub(crate) fn mint_for(&self, call: &CallMeta, reservation: Option<&ReservationId>) -> OrderId {
-        let partitions = self.inner.node.partitions();
-        let falls_by = match call.key {
-            Some(key) => format_compact!("{:032x}", key.id),
-            None => rand::random::<u64>().to_compact_string(),
-        };
-        let partition = partition_of(&falls_by, partitions);
-        self.mint_at(PartitionId(partition), call, reservation)
-    }
-
-    /// An id that lives there. For an order that names a reservation it follows from its key, so that
-    /// a retry is the very order that the units are kept for.
-    fn mint_at(
-        &self,
-        PartitionId(partition): PartitionId,
-        call: &CallMeta,
-        reservation: Option<&ReservationId>,
-    ) -> OrderId {
-        let partitions = self.inner.node.partitions();
-        match reservation.zip(call.key) {
-            Some((reservation, key)) => {
-                mint_from(reservation.as_str(), key.id, partition, partitions)
-            }
-            None => mint(self.inner.node.now(), partition, partitions),
         }
     }
 
