@@ -6,6 +6,7 @@ mod admin_tls;
 mod disks;
 mod drained;
 mod load;
+mod reserving;
 mod restore;
 mod staleness;
 mod upgrade;

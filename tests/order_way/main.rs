@@ -5,6 +5,7 @@ mod cancelling;
 mod displacing;
 mod fulfilling;
 mod holding;
+mod reserving;
 mod sourcing;
 
 /// The binary under test, built by cargo for these tests.

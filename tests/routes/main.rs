@@ -17,6 +17,7 @@ mod lists;
 mod operations;
 mod orders;
 mod promises;
+mod reservations;
 mod shortage;
 mod strategies;
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 
 /// The longest id, SKU or code that is accepted, in bytes.
@@ -88,6 +88,23 @@ text_id!(
 text_id!(
     /// A hold of stock without an order.
     HoldId, "hold id");
+impl HoldId {
+    /// The name under which a location keeps stock for one line of one order. It may be longer than a
+    /// name that a client may give, and no client gives one with a colon.
+    #[must_use]
+    pub fn of_order_line(order: &OrderId, line: u32) -> HoldId {
+        HoldId(format_compact!("{order}:{line}"))
+    }
+
+    /// The name of a reservation's hold.
+    #[must_use]
+    pub fn of_reservation(reservation: &ReservationId, number: u32) -> HoldId {
+        HoldId(format_compact!("{reservation}-h{number}"))
+    }
+}
+text_id!(
+    /// Stock held for a cart: minted as an order's id is.
+    ReservationId, "reservation id");
 text_id!(
     /// A sales channel, e.g. `web`, `pos`.
     Channel, "channel");

@@ -11,4 +11,5 @@ pub mod ids;
 pub mod location;
 pub mod money;
 pub mod order;
+pub mod reservation;
 pub mod time;

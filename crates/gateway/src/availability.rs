@@ -251,26 +251,26 @@ fn day(text: CompactString) -> Result<Day, Problem> {
 pub struct CartDto {
     /// Where the order would come from; `web` if left out.
     #[schema(value_type = Option<String>)]
-    channel: Option<CompactString>,
+    pub channel: Option<CompactString>,
     /// The retailer's own word for the order.
     #[schema(value_type = Option<String>)]
-    order_type: Option<CompactString>,
+    pub order_type: Option<CompactString>,
     /// The customer's group.
     #[schema(value_type = Option<String>)]
-    customer_group: Option<CompactString>,
+    pub customer_group: Option<CompactString>,
     /// `standard` if left out.
     #[schema(value_type = Option<String>)]
-    service_level: Option<CompactString>,
+    pub service_level: Option<CompactString>,
     /// Where to.
-    ship_to: PlaceDto,
+    pub ship_to: PlaceDto,
     /// May it be split?
     #[schema(value_type = Option<SplitDto>)]
-    split: Option<SplitPolicy>,
+    pub split: Option<SplitPolicy>,
     /// ISO 4217; needed where lines name prices.
     #[schema(value_type = Option<String>, example = "GBP")]
-    currency: Option<CompactString>,
+    pub currency: Option<CompactString>,
     /// 1 to 2,000 lines.
-    lines: Vec<CartLineDto>,
+    pub lines: Vec<CartLineDto>,
 }
 
 /// A country, and the place in it.
@@ -394,12 +394,11 @@ impl<'a> CartBody<'a> {
     }
 }
 
-/// A cart and who asks.
+/// A cart and who asks; `faults` are those of what came beside it.
 ///
 /// # Errors
 /// 422 with every fault.
-fn parse(dto: CartDto) -> Result<(Cart, Shopper), Problem> {
-    let mut faults = Faults::default();
+pub fn parse(dto: CartDto, mut faults: Faults) -> Result<(Cart, Shopper), Problem> {
     let root = At::Root;
     let channel = dto.channel.as_deref().unwrap_or(CHANNEL_DEFAULT);
     let channel: Option<Channel> = faults.id(&root.field("channel"), channel);
@@ -485,7 +484,7 @@ pub async fn of_cart(
     State(gateway): State<Gateway>,
     Submission { body, .. }: Submission<CartDto>,
 ) -> Answered {
-    let (cart, shopper) = parse(body)?;
+    let (cart, shopper) = parse(body, Faults::default())?;
     let found = gateway.consign.cart_availability(&cart, &shopper).await?;
     answer::json(StatusCode::OK, &CartBody::of(&cart, &found))
 }

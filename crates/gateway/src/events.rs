@@ -58,7 +58,7 @@ pub struct EventBody {
     /// Behind this event.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    /// `order`, `location`, `carrier`, `catalogue`.
+    /// `order`, `location`, `carrier`, `catalogue`, `reservation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     entity: Option<&'static str>,

@@ -52,6 +52,7 @@ mod process;
 mod product_traits;
 mod products;
 mod recording;
+mod reservations;
 mod returns;
 mod server;
 mod service_problem;

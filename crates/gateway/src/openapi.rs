@@ -25,7 +25,8 @@ use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, parking, routes as orders};
 use crate::{
     availability, batch, blocks, capacity, carriers, events, fulfillment, incoming, inventory,
-    locations, operations, products, recording, returns, stock_lists, strategies, tracking,
+    locations, operations, products, recording, reservations, returns, stock_lists, strategies,
+    tracking,
 };
 
 #[derive(OpenApi)]
@@ -42,6 +43,7 @@ use crate::{
         (name = "returns", description = "What comes back"),
         (name = "inventory", description = "Stock: movements and balances"),
         (name = "availability", description = "What could be had, before anybody orders"),
+        (name = "reservations", description = "Carts that are held for a while"),
         (name = "definitions", description = "Products, locations, carriers"),
         (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
@@ -112,6 +114,8 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(availability::of_sku))
         .routes(routes!(availability::of_cart))
         .routes(routes!(recording::recording))
+        .routes(routes!(reservations::hold))
+        .routes(routes!(reservations::read, reservations::release))
         .routes(routes!(products::list))
         .routes(routes!(products::read, products::put))
         .routes(routes!(locations::list))
@@ -198,6 +202,8 @@ mod tests {
             ("/v1/locations/{id}/incoming/{sku}/{reference}", "put"),
             ("/v1/availability", "get"),
             ("/v1/availability/cart", "post"),
+            ("/v1/reservations", "post"),
+            ("/v1/reservations/{id}", "delete"),
             ("/v1/events", "get"),
             ("/v1/recording", "get"),
             ("/readyz", "get"),

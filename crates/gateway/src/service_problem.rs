@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use consign_domain::catalogue::CatalogueRejection;
 use consign_domain::location::LocationRejection;
 use consign_domain::order::OrderRejection;
+use consign_domain::reservation::ReservationRejection;
 use consign_orchestrator::ServiceError;
 
 use crate::problem::{FieldError, Problem};
@@ -107,6 +108,7 @@ impl From<ServiceError> for Problem {
             ),
             ServiceError::CursorInvalid => cursor_invalid(),
             ServiceError::Storage(reason) => storage(&reason),
+            ServiceError::Reservation(rejection) => reservation(rejection),
         }
     }
 }
@@ -166,6 +168,7 @@ fn sentence(code: &str) -> Option<&'static str> {
         "unknown_service" => "is not among the carrier's services",
         "unknown_sku" => "is not in the catalogue; define it with PUT /v1/products/{sku}",
         "unknown_location" => "is not defined; define it with PUT /v1/locations/{id}",
+        "unknown_reservation" => "names no reservation; make one with POST /v1/reservations",
         "unknown_zone" => "is not among the carrier's zones",
         _ => return None,
     })
@@ -229,6 +232,22 @@ fn order(rejection: OrderRejection) -> Problem {
             conflict("held", format!("{text}; release the hold first"))
                 .with("hold", hold.to_string())
         }
+    }
+}
+
+fn reservation(rejection: ReservationRejection) -> Problem {
+    match rejection {
+        ReservationRejection::Unknown => Problem::new(
+            StatusCode::NOT_FOUND,
+            "reservation_not_found",
+            "there is no such reservation; check its id",
+        ),
+        ReservationRejection::Exists => Problem::new(
+            StatusCode::CONFLICT,
+            "reservation_exists",
+            "a reservation with this id was made by another request; send the request again",
+        ),
+        ReservationRejection::Invalid { pointer, code } => invalid(&pointer, &code),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Shopper {
 }
 
 impl Shopper {
-    fn terms(&self, currency: Option<Currency>) -> Terms<'_> {
+    pub(crate) fn terms(&self, currency: Option<Currency>) -> Terms<'_> {
         Terms {
             channel: &self.channel,
             order_type: self.order_type.as_ref(),

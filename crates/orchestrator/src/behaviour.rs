@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use consign_domain::carrier::{Carrier, CarrierCommand, CarrierRejection, CarrierReply};
 use consign_domain::catalogue::{Catalogue, CatalogueRejection, CatalogueReply};
 use consign_domain::entity::Entity;
-use consign_domain::ids::{CarrierId, LocationId, OrderId, ReturnId};
+use consign_domain::ids::{CarrierId, LocationId, OrderId, ReservationId, ReturnId};
 use consign_domain::location::{
     Location, LocationCommand, LocationEffect, LocationEvent, LocationRejection, LocationReply,
     Request,
@@ -22,6 +22,7 @@ use consign_runtime::{Behaviour, Peer, TellError};
 use serde::{Deserialize, Serialize};
 
 use crate::index;
+use crate::reservation_behaviour::Question;
 use crate::service::Views;
 use crate::sourcing::Atlas;
 
@@ -38,10 +39,12 @@ pub(crate) enum Asker {
     Transfer(LocationId, u64),
     /// A location about units that it took away.
     Displacement(LocationId, consign_domain::ids::AttemptId, u32),
+    /// A reservation about one of its holds.
+    Reservation(ReservationId, u32, Question),
 }
 
 /// Who asked, on another node.
-fn asker(tag: &[u8]) -> Option<Peer> {
+pub(crate) fn asker(tag: &[u8]) -> Option<Peer> {
     let asker: Asker = consign_runtime::decode(tag).ok()?;
     Some(Peer::new(asker))
 }
@@ -266,6 +269,10 @@ impl Behaviour<Location> for LocationBehaviour {
                         number: *number,
                     };
                     hosts.locations.tell(from.clone(), command, Peer::nobody());
+                }
+                (Asker::Reservation(reservation, hold, question), result) => {
+                    self.0
+                        .tell_reservation(id, (reservation, *hold, *question), result);
                 }
                 (asker, result) => {
                     // The asker's effect stays pending: it asks again, or gives up by its own timer.

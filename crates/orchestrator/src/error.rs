@@ -8,6 +8,7 @@ use consign_domain::catalogue::CatalogueRejection;
 use consign_domain::ids::OrderId;
 use consign_domain::location::LocationRejection;
 use consign_domain::order::OrderRejection;
+use consign_domain::reservation::ReservationRejection;
 use serde::{Deserialize, Serialize};
 
 use consign_runtime::{AskError, Busy, KeyReused, ReadError};
@@ -126,6 +127,9 @@ pub enum ServiceError {
         /// Why.
         reason: CompactString,
     },
+    /// The reservation refuses.
+    #[error(transparent)]
+    Reservation(#[from] ReservationRejection),
 }
 
 impl ServiceError {

@@ -12,6 +12,7 @@ use consign_domain::catalogue::Catalogue;
 use consign_domain::entity::{Entity, Stamp};
 use consign_domain::location::Location;
 use consign_domain::order::Order;
+use consign_domain::reservation::Reservation;
 use consign_runtime::{EntityRef, Host, PartitionId, RecordsError, StoredRecord};
 use serde::Serialize;
 
@@ -78,7 +79,7 @@ pub struct HappenedEvent {
     pub cursor: EventCursor,
     /// Who and when.
     pub stamp: Stamp,
-    /// `order`, `location`, `carrier` or `catalogue`.
+    /// `order`, `location`, `carrier`, `catalogue` or `reservation`.
     pub entity_kind: &'static str,
     /// The entity's id.
     pub entity: String,
@@ -100,6 +101,8 @@ pub enum HappenedKind {
     Carrier(<Carrier as Entity>::Event),
     /// To the catalogue.
     Catalogue(<Catalogue as Entity>::Event),
+    /// To a reservation.
+    Reservation(<Reservation as Entity>::Event),
 }
 
 impl Consign {
@@ -199,6 +202,9 @@ impl Consign {
             Carrier::KIND_CODE => decoded(&self.inner.carriers, record, HappenedKind::Carrier),
             Catalogue::KIND_CODE => {
                 decoded(&self.inner.definitions, record, HappenedKind::Catalogue)
+            }
+            Reservation::KIND_CODE => {
+                decoded(&self.inner.reservations, record, HappenedKind::Reservation)
             }
             other => Err(ServiceError::Storage(
                 format!("a record is of unknown kind {other}").into(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use compact_str::CompactString;
-use consign_domain::ids::{Channel, OrderId};
+use consign_domain::ids::{Channel, OrderId, ReservationId};
 use consign_domain::order::OrderReply;
 use consign_runtime::{CommandKey, PartitionId};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,7 @@ enum Work {
         external_id: String,
         reason: CompactString,
     },
+    PlaceReserved(Box<NewOrder>, ReservationId),
 }
 
 /// What it did.
@@ -66,10 +67,17 @@ impl Consign {
         &self,
         home: PartitionId,
         new: &NewOrder,
+        reservation: Option<&ReservationId>,
         call: &CallMeta,
     ) -> Option<Result<OrderOutcome, ServiceError>> {
-        self.forward(home, call, || Work::Place(Box::new(new.clone())))
-            .await
+        self.forward(home, call, || {
+            let new = Box::new(new.clone());
+            match reservation {
+                None => Work::Place(new),
+                Some(reservation) => Work::PlaceReserved(new, reservation.clone()),
+            }
+        })
+        .await
     }
 
     /// Cancels an order by its name there; `None` when that is this node.
@@ -170,7 +178,10 @@ impl Consign {
             return Done::Moved;
         }
         let outcome = match work {
-            Work::Place(new) => self.place(*new, call).await,
+            Work::Place(new) => self.place(*new, None, call).await,
+            Work::PlaceReserved(new, reservation) => {
+                self.place(*new, Some(reservation), call).await
+            }
             Work::Cancel {
                 channel,
                 external_id,

@@ -4,9 +4,13 @@
 //! Layout of the 128 bits: 48 bits of milliseconds since the epoch, then 80 random bits, as in a
 //! UUID of version 7 (RFC 9562 §5.7) without the version and variant bits.
 
-use consign_domain::ids::OrderId;
+use compact_str::{ToCompactString, format_compact};
+use consign_domain::ids::{OrderId, ReservationId};
 use consign_domain::time::Timestamp;
-use consign_runtime::partition_of;
+use consign_runtime::{PartitionId, partition_of};
+
+use crate::options::CallMeta;
+use crate::service::Consign;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Digits of base 62 that hold any 128-bit number.
@@ -15,6 +19,8 @@ const ID_DIGITS: usize = 22;
 const TEN_DIGITS: u128 = 62_u128.pow(10);
 /// Digits that are drawn again until the id falls where it should; a `u32` holds five of them.
 const REDRAWN_DIGITS: usize = 5;
+/// Digits that time alone decides, but for its last hundredth of a second.
+const TIME_DIGITS: usize = 8;
 /// How often an id is drawn before any partition will do.
 const DRAWS_MAX: u32 = 4_096;
 
@@ -34,7 +40,7 @@ pub(crate) fn base62(mut number: u128) -> String {
 }
 
 /// An id of this moment that falls onto `partition`.
-pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
+fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
     let millis = u128::from(now.as_millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
     let mut digits = base62(millis << 80 | rand::random::<u128>() >> 48);
     for _ in 0..DRAWS_MAX {
@@ -52,6 +58,51 @@ pub(crate) fn mint(now: Timestamp, partition: u16, partitions: u16) -> OrderId {
     OrderId::new(&digits).expect("base 62 is visible ASCII")
 }
 
+/// An id that follows from `seed`, in the time order of `like`, and falls onto `partition`.
+fn mint_from(like: &str, seed: u128, partition: u16, partitions: u16) -> OrderId {
+    let moment = like.get(..TIME_DIGITS).unwrap_or("00000000");
+    let drawn = |nth: u32| {
+        let digits = base62(seed.wrapping_add(u128::from(nth)));
+        format!("{moment}{}", &digits[TIME_DIGITS..])
+    };
+    let fitting = (0..DRAWS_MAX)
+        .map(drawn)
+        .find(|digits| partition_of(digits, partitions) == partition);
+    let digits = fitting.unwrap_or_else(|| drawn(0));
+    OrderId::new(&digits).expect("of visible ASCII, as what it is like")
+}
+
+impl Consign {
+    /// An id for an order without a client's: it lives where its key falls, so that a retry that
+    /// has only the key finds it there.
+    pub(crate) fn mint_for(&self, call: &CallMeta, reservation: Option<&ReservationId>) -> OrderId {
+        let partitions = self.inner.node.partitions();
+        let falls_by = match call.key {
+            Some(key) => format_compact!("{:032x}", key.id),
+            None => rand::random::<u64>().to_compact_string(),
+        };
+        let partition = partition_of(&falls_by, partitions);
+        self.mint_at(PartitionId(partition), call, reservation)
+    }
+
+    /// An id that lives there. For an order that names a reservation it follows from its key, so that
+    /// a retry is the very order that the units are kept for.
+    pub(crate) fn mint_at(
+        &self,
+        PartitionId(partition): PartitionId,
+        call: &CallMeta,
+        reservation: Option<&ReservationId>,
+    ) -> OrderId {
+        let partitions = self.inner.node.partitions();
+        match reservation.zip(call.key) {
+            Some((reservation, key)) => {
+                mint_from(reservation.as_str(), key.id, partition, partitions)
+            }
+            None => mint(self.inner.node.now(), partition, partitions),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +114,10 @@ mod tests {
         assert!(early < late);
         assert_eq!(partition_of(early.as_str(), 8), 3);
         assert_eq!(partition_of(late.as_str(), 8), 5);
+        let again = || mint_from(late.as_str(), u128::MAX - 1, 3, 8);
+        assert_eq!(again(), again());
+        assert_eq!(partition_of(again().as_str(), 8), 3);
+        assert_eq!(again().as_str().len(), ID_DIGITS);
         assert_eq!(base62(u128::MAX).len(), ID_DIGITS);
         assert!(base62(61) < base62(62));
         assert_eq!(base62(u128::MAX), "7n42DGM5Tflk9n8mt7Fhc7");

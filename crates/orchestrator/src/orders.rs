@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use compact_str::{CompactString, ToCompactString, format_compact};
+use compact_str::{CompactString, format_compact};
 use consign_domain::entity::{Entity, Stamp};
-use consign_domain::ids::{Channel, LineId, LocationId, OrderId, Sku};
+use consign_domain::ids::{Channel, LineId, LocationId, OrderId, ReservationId, Sku};
 use consign_domain::money::{Minor, UnitPrice};
 use consign_domain::order::{
     Amendment, CancelScope, Header, NewLine, Order, OrderCommand, OrderEvent, OrderRejection,
@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::ServiceError;
 use crate::external::tombstone_id;
 use crate::index;
-use crate::mint::mint;
 use crate::options::CallMeta;
 use crate::service::Consign;
 
@@ -86,7 +85,13 @@ impl Consign {
     ///
     /// # Errors
     /// A rejection names the field; `ExternalIdTaken` and `KeyReused` name the other order.
-    pub async fn place(&self, new: NewOrder, call: CallMeta) -> Result<OrderOutcome, ServiceError> {
+    pub async fn place(
+        &self,
+        new: NewOrder,
+        reservation: Option<ReservationId>,
+        call: CallMeta,
+    ) -> Result<OrderOutcome, ServiceError> {
+        let named = reservation.as_ref();
         let lines = self.resolve_anew("/lines", &new.lines).await?;
         let name = new
             .header
@@ -95,12 +100,13 @@ impl Consign {
             .map(|name| (new.header.channel.clone(), name));
         let Some((channel, name)) = name else {
             let id_is_drawn = new.id.is_none();
-            let id = new.id.unwrap_or_else(|| self.mint_for(&call));
-            let command = self.placing(new.header, lines, new.personal);
+            let id = new.id.unwrap_or_else(|| self.mint_for(&call, named));
+            let asked = (new.header, lines, new.personal);
+            let command = self.placing(&id, asked, named, &call).await?;
             return self.ask_order(&id, command, call, id_is_drawn).await;
         };
         let home = self.home_of_name(&channel, &name);
-        if let Some(placed) = self.place_at(home, &new, &call).await {
+        if let Some(placed) = self.place_at(home, &new, named, &call).await {
             return placed;
         }
         let _turn = self.inner.external.turn(&channel, &name).await;
@@ -114,7 +120,7 @@ impl Consign {
             (None, Some(id)) => Some(id.clone()),
             (None, None) => cancelled.then(|| tombstone.clone()),
         };
-        let id = self.claim_order(wanted, home, &call)?;
+        let id = self.claim_order(wanted, home, named, &call)?;
         let taken = |order: OrderId| ServiceError::ExternalIdTaken {
             channel: channel.as_str().into(),
             external_id: name.clone(),
@@ -125,7 +131,8 @@ impl Consign {
         {
             return Err(taken(known.clone()));
         }
-        let command = self.placing(new.header, lines, new.personal);
+        let asked = (new.header, lines, new.personal);
+        let command = self.placing(&id, asked, named, &call).await?;
         let placed = self.ask_order(&id, command, call.clone(), false).await;
         match placed {
             Err(ServiceError::Order(OrderRejection::Exists)) if known.is_some() => Err(taken(id)),
@@ -151,18 +158,6 @@ impl Consign {
         }
     }
 
-    /// An id for an order without a client's: it lives where its key falls, so that a retry that
-    /// has only the key finds it there.
-    fn mint_for(&self, call: &CallMeta) -> OrderId {
-        let partitions = self.inner.node.partitions();
-        let falls_by = match call.key {
-            Some(key) => format_compact!("{:032x}", key.id),
-            None => rand::random::<u64>().to_compact_string(),
-        };
-        let partition = partition_of(&falls_by, partitions);
-        mint(self.inner.node.now(), partition, partitions)
-    }
-
     /// The partition whose leader keeps turns for a channel's name of an order.
     pub(crate) fn home_of_name(&self, channel: &Channel, name: &str) -> PartitionId {
         let home = tombstone_id(channel, name);
@@ -174,11 +169,11 @@ impl Consign {
     fn claim_order(
         &self,
         wanted: Option<OrderId>,
-        PartitionId(home): PartitionId,
+        home: PartitionId,
+        reservation: Option<&ReservationId>,
         call: &CallMeta,
     ) -> Result<OrderId, ServiceError> {
-        let partitions = self.inner.node.partitions();
-        let candidate = wanted.unwrap_or_else(|| mint(self.inner.node.now(), home, partitions));
+        let candidate = wanted.unwrap_or_else(|| self.mint_at(home, call, reservation));
         match call.key {
             Some(key) => Ok(self.inner.orders.claim(key, candidate)?.id),
             None => Ok(candidate),
@@ -186,14 +181,36 @@ impl Consign {
     }
 
     /// The command to place it, with a first plan.
-    fn placing(&self, header: Header, lines: Vec<NewLine>, personal: PersonalData) -> OrderCommand {
-        let plan = self.inner.first_plan(&header, &lines);
-        OrderCommand::Place {
-            header: Box::new(header),
-            lines,
-            personal: Box::new(personal),
-            plan,
+    async fn placing(
+        &self,
+        id: &OrderId,
+        (header, lines, personal): (Header, Vec<NewLine>, PersonalData),
+        reservation: Option<&ReservationId>,
+        call: &CallMeta,
+    ) -> Result<OrderCommand, ServiceError> {
+        let (header, personal) = (Box::new(header), Box::new(personal));
+        if let Some(reservation) = reservation {
+            // On the heap, so that orders without one carry nothing for it.
+            let held = Box::pin(self.take_reservation(id, (&header, &lines), reservation, call));
+            let held = held.await?;
+            if !held.is_empty() {
+                return Ok(OrderCommand::PlaceReserved {
+                    plan: self.inner.rest_plan(&header, &lines, &held).map(Box::new),
+                    reservation: reservation.clone(),
+                    header,
+                    lines,
+                    personal,
+                    held,
+                });
+            }
         }
+        let plan = self.inner.first_plan(&header, &lines);
+        Ok(OrderCommand::Place {
+            header,
+            lines,
+            personal,
+            plan,
+        })
     }
 
     /// Tells an order that exists something.
@@ -289,7 +306,10 @@ impl Consign {
         call: CallMeta,
         id_is_drawn: bool,
     ) -> Result<OrderOutcome, ServiceError> {
-        let places = matches!(command, OrderCommand::Place { .. });
+        let places = matches!(
+            command,
+            OrderCommand::Place { .. } | OrderCommand::PlaceReserved { .. }
+        );
         let wait = if call.respond_async {
             Wait::Durable
         } else {

@@ -191,7 +191,7 @@ fn note(
                 changes,
             }));
         }
-        HappenedKind::Carrier(_) | HappenedKind::Catalogue(_) => {}
+        HappenedKind::Carrier(_) | HappenedKind::Catalogue(_) | HappenedKind::Reservation(_) => {}
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The service: the four kinds of entities on one node, and the views that answer without them.
+//! The service: the five kinds of entities on one node, and the views that answer without them.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,7 @@ use consign_domain::entity::Entity;
 use consign_domain::ids::LocationId;
 use consign_domain::location::Location;
 use consign_domain::order::Order;
+use consign_domain::reservation::Reservation;
 use consign_runtime::{
     Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions, Threads,
     WAITING_PER_PERMIT_MAX, Wait,
@@ -22,6 +23,7 @@ use crate::external::ExternalIds;
 use crate::incoming::IncomingView;
 use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
+use crate::reservation_behaviour::ReservationBehaviour;
 use crate::rooms::Rooms;
 use crate::sourcing::Atlas;
 use crate::view::AvailabilityView;
@@ -68,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) orders: Host<Order>,
     pub(crate) locations: Host<Location>,
     pub(crate) carriers: Host<Carrier>,
+    pub(crate) reservations: Host<Reservation>,
     pub(crate) definitions: Host<Catalogue>,
     pub(crate) external: ExternalIds,
     pub(crate) views: Arc<Views>,
@@ -94,6 +97,7 @@ pub(crate) struct Hosts {
     pub(crate) orders: Host<Order>,
     pub(crate) locations: Host<Location>,
     pub(crate) carriers: Host<Carrier>,
+    pub(crate) reservations: Host<Reservation>,
 }
 
 impl Views {
@@ -158,11 +162,13 @@ impl Consign {
         let locations = builder.host(Arc::new(LocationBehaviour(Arc::clone(&views))));
         let carriers = builder.host(Arc::new(CarrierBehaviour(Arc::clone(&views))));
         let orders = builder.host(Arc::new(OrderBehaviour(Arc::clone(&views))));
+        let reservations = builder.host(Arc::new(ReservationBehaviour(Arc::clone(&views))));
         let hosts = Hosts {
             node: builder.node(),
             orders: orders.clone(),
             locations: locations.clone(),
             carriers: carriers.clone(),
+            reservations: reservations.clone(),
         };
         assert!(views.hosts.set(hosts).is_ok(), "hosts are set once");
         let node = builder.start().await.map_err(ServiceError::storage)?;
@@ -174,6 +180,7 @@ impl Consign {
             orders,
             locations,
             carriers,
+            reservations,
             definitions,
             external,
             views,

@@ -11,8 +11,8 @@ use consign_domain::order::{
 };
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
-    ASSUMED_KM, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
-    decide,
+    ASSUMED_KM, Allotment, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place,
+    RULE_VERSION, Sourced, decide,
 };
 
 use crate::goods;
@@ -346,20 +346,25 @@ impl Views {
         let rule = rule.filter(|rule| gives_up || !rule.is_plain());
         let sourced = decided.plan;
         self.decisions.increment(1);
-        let assignments = sourced.allotments.iter().filter_map(|allotment| {
-            let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
-            Some(Assignment {
-                line: allotment.line,
-                location,
-                quantity: allotment.units,
-            })
-        });
         let encoded = consign_runtime::encode(&inputs).expect("numbers and lists have bytes");
         let plan = Plan {
-            assignments: assignments.collect(),
+            assignments: assignments_of(&atlas, &sourced),
             inputs: encoded,
         };
         (plan, rule)
+    }
+
+    /// Who would serve it now.
+    pub(crate) fn assignments(
+        &self,
+        terms: &Terms<'_>,
+        split: SplitPolicy,
+        needs: &[Need<'_>],
+        excluded: &[(u32, LocationId)],
+    ) -> Vec<Assignment> {
+        let atlas = self.atlas.load();
+        let inputs = self.inputs(&atlas, terms, split, needs, excluded);
+        assignments_of(&atlas, &decide(&atlas.strategy, &inputs).plan)
     }
 
     /// All that a decision rests on, as this node knows it now.
@@ -395,6 +400,19 @@ impl Views {
         self.rooms.bound(&mut inputs, now);
         inputs
     }
+}
+
+/// A plan with its locations by name.
+fn assignments_of(atlas: &Atlas, plan: &Sourced) -> Vec<Assignment> {
+    let assignment = |allotment: &Allotment| {
+        let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
+        Some(Assignment {
+            line: allotment.line,
+            location,
+            quantity: allotment.units,
+        })
+    };
+    plan.allotments.iter().filter_map(assignment).collect()
 }
 
 /// What a strategy of the retailer's own may ask about an order.
@@ -440,6 +458,27 @@ impl Inner {
                 .iter()
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
         if !sane || needs.is_empty() {
+            return None;
+        }
+        let (plan, rule) = self.views.decide(header, header.split, &needs, &[], false);
+        rule.is_none().then_some(plan)
+    }
+
+    /// The first decision about what locations do not keep for the order already.
+    pub(crate) fn rest_plan(
+        &self,
+        header: &Header,
+        lines: &[NewLine],
+        held: &[Assignment],
+    ) -> Option<Plan> {
+        let mut needs = Need::of_all(lines);
+        for need in &mut needs {
+            let kept = held.iter().filter(|kept| kept.line == need.line);
+            let kept: u32 = kept.map(|kept| kept.quantity).sum();
+            need.units = need.units.saturating_sub(kept);
+        }
+        needs.retain(|need| need.units > 0);
+        if needs.is_empty() {
             return None;
         }
         let (plan, rule) = self.views.decide(header, header.split, &needs, &[], false);

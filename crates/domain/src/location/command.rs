@@ -280,6 +280,16 @@ pub enum LocationCommand {
         /// Until when they are blocked.
         until: Timestamp,
     },
+    /// Keeps a hold for one line of one order, until its own end: what that line reserves here comes
+    /// from it. Refused if it has ended.
+    ClaimHold {
+        /// Which.
+        hold: HoldId,
+        /// For whom.
+        order: OrderId,
+        /// Index of its line.
+        line: u32,
+    },
 }
 
 /// What a caller hears.

@@ -9,7 +9,7 @@ use super::logistics::{Disposition, ShipmentStatus};
 use super::types::{
     Address, Fulfilment, Header, HoldReason, HoldScope, PersonalData, ShortagePolicy, Tax,
 };
-use crate::ids::{CarrierId, LineId, LocationId, Sku, TrackingNumber};
+use crate::ids::{CarrierId, LineId, LocationId, ReservationId, Sku, TrackingNumber};
 use crate::location::Answer;
 use crate::money::{Minor, UnitPrice};
 use crate::time::Timestamp;
@@ -348,6 +348,22 @@ pub enum OrderCommand {
     },
     /// A parked order is to be sourced again. One that is not parked stays as it is.
     ReleaseParking,
+    /// As `Place`, of an order for which locations keep units already.
+    PlaceReserved {
+        /// What was ordered.
+        header: Box<Header>,
+        /// At least one, at most `ORDER_LINES_MAX`.
+        lines: Vec<NewLine>,
+        /// Kept apart from events.
+        personal: Box<PersonalData>,
+        /// The reservation that the order names.
+        reservation: ReservationId,
+        /// What locations keep for it.
+        held: Vec<Assignment>,
+        /// The first sourcing decision about the rest; none when there is none. Boxed, so that other
+        /// commands are no larger for it.
+        plan: Option<Box<Plan>>,
+    },
 }
 
 /// What a caller hears once a command is durable.

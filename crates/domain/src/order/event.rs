@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Assignment, LineQuantity, NewLine, ShortageAction};
 use super::logistics::{Disposition, Package, ShipmentStatus, TrackingEvent};
 use super::types::{Destination, Header, Hold};
-use crate::ids::{CarrierId, LocationId, Sku, TrackingNumber};
+use crate::ids::{CarrierId, LocationId, ReservationId, Sku, TrackingNumber};
 use crate::money::UnitPrice;
 use crate::time::Timestamp;
 
@@ -352,5 +352,15 @@ pub enum OrderEvent {
     RestockRequested {
         /// What, by rising SKU; of a bundle, its components.
         items: Vec<SkuUnits>,
+    },
+    /// Locations are asked for what they keep for the order. The attempts are numbered on from the
+    /// last one, in this order; what is not covered is sourced as ever.
+    ReservationUsed {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// Who is asked for what.
+        assignments: Vec<Assignment>,
+        /// Until when the locations may grant.
+        not_after: Timestamp,
     },
 }

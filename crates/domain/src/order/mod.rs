@@ -21,6 +21,7 @@ pub mod status;
 pub mod types;
 
 pub use command::*;
+pub use decide::validate;
 pub use effect::*;
 pub use event::*;
 pub use ledger::*;

@@ -2,9 +2,12 @@
 //! The laws themselves are checked in `location_world` after every command.
 
 mod capacity;
+mod claims;
 #[path = "../location_world/mod.rs"]
 mod location_world;
 mod messages;
+mod reservation_world;
+mod reservations;
 
 use consign_domain::entity::Entity;
 use consign_domain::location::blocks::BLOCKED_MILLIS;

@@ -63,6 +63,7 @@ pub fn is_message(command: &LocationCommand) -> bool {
         | C::TransferConfirmed { .. }
         | C::ReleaseHold { .. }
         | C::ConvertHold { .. }
+        | C::ClaimHold { .. }
         | C::DisplacementConfirmed { .. }
         | C::Restock { .. }
         | C::SkusRefused { .. }
@@ -151,6 +152,9 @@ fn holds() -> impl Strategy<Value = LocationCommand> {
             attempt: attempt(number + RESERVING.end()),
             promise: at(2_000),
             not_after: not_after(number + RESERVING.end()),
+        }),
+        2 => (HOLDS, RESERVING).prop_map(|(number, of)| C::ClaimHold {
+            hold: hold(number), order: attempt(of).order, line: attempt(of).line
         }),
         1 => (0_i64..8_000).prop_map(|moment| C::Wake { now: at(moment) }),
     ]

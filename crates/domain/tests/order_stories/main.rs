@@ -5,6 +5,7 @@ mod changing;
 mod delivering;
 #[path = "../order_world/mod.rs"]
 mod order_world;
+mod reserved;
 mod shortage;
 mod sourcing;
 

@@ -59,6 +59,9 @@ pub struct PlaceOrder {
     /// The channel's own remarks.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub metadata: Option<BTreeMap<String, String>>,
+    /// A reservation whose units the order is to get; see `POST /v1/reservations`.
+    #[schema(value_type = Option<String>)]
+    pub reservation: Option<CompactString>,
     /// 1 to 2,000 lines.
     pub lines: Vec<LineDto>,
     /// Only in a batch, where no line has a header of its own.

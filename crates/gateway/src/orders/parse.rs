@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use compact_str::{CompactString, ToCompactString};
-use consign_domain::ids::{LineId, OrderId};
+use consign_domain::ids::{LineId, OrderId, ReservationId};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor};
 use consign_domain::order::{
     Address, Destination, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, PersonalData, Tax,
@@ -55,6 +55,16 @@ pub fn place(mut dto: PlaceOrder, now: Timestamp) -> Result<NewOrder, Problem> {
         personal,
     });
     faults.finish(order)
+}
+
+/// The reservation that an order names.
+///
+/// # Errors
+/// 422 when it cannot be an id.
+pub fn reservation(name: Option<&CompactString>) -> Result<Option<ReservationId>, Problem> {
+    let mut faults = Faults::default();
+    let id = faults.id_if(&At::Root.field("reservation"), name);
+    faults.finish(Some(id))
 }
 
 /// Checks the retailer's own words.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use consign_domain::ids::OrderId;
 use consign_domain::order::Order;
@@ -20,6 +20,9 @@ use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 
+/// Says what became of the reservation that an order named: `used`, or why it was not.
+pub const RESERVATION: HeaderName = HeaderName::from_static("reservation");
+
 /// The gateway's clock, for `placed_at` when the client leaves it out.
 #[must_use]
 pub fn now() -> Timestamp {
@@ -32,7 +35,7 @@ pub fn now() -> Timestamp {
         ("Idempotency-Key" = Option<String>, Header, description = "Names the command, so that sending it again does nothing twice; remembered for 24 h"),
         ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 as soon as the order is durable")),
     responses(
-        (status = 201, description = "Placed and sourced", body = OrderBody<'static>),
+        (status = 201, description = "Placed and sourced; where a reservation was named, the header `Reservation` says `used`, or why it was not: `expired`, `released`, `consumed`, `failed`, `holding`, `does_not_fit`", body = OrderBody<'static>),
         (status = 202, description = "Placed; sourcing goes on", body = OrderBody<'static>),
         (status = 409, description = "`idempotency_key_reused`, `external_id_taken`, `order_exists`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`validation_failed`", body = ProblemBody, content_type = "application/problem+json"),
@@ -46,6 +49,7 @@ pub async fn place(State(gateway): State<Gateway>, submission: Submission<PlaceO
         faults.add(&At::Root.field("idempotency_key"), "not_allowed", detail);
         return Err(faults.problem());
     }
+    let reservation = parse::reservation(submission.body.reservation.as_ref())?;
     let outcome = place_one(&gateway, submission.body, submission.call).await?;
     let status = placed_status(&outcome, asked_async);
     let order = &outcome.order;
@@ -55,6 +59,11 @@ pub async fn place(State(gateway): State<Gateway>, submission: Submission<PlaceO
             PREFERENCE_APPLIED,
             HeaderValue::from_static("respond-async"),
         );
+    }
+    if let Some(reservation) = reservation {
+        let used = gateway.consign.reservation_use(&reservation, &order.id);
+        let used = HeaderValue::from_static(used.await?);
+        response.headers_mut().insert(RESERVATION, used);
     }
     let response = answer::located(response, &format!("/v1/orders/{}", order.id));
     Ok(answer::replayed(response, outcome.replayed))
@@ -80,13 +89,15 @@ pub async fn place_one(
     call: CallMeta,
 ) -> Result<OrderOutcome, Problem> {
     let dated = dto.placed_at.is_some();
+    let reservation = parse::reservation(dto.reservation.as_ref())?;
     let new = parse::place(dto, now())?;
     let id = new.id.clone();
     let call = CallMeta {
         occurred_at: dated.then_some(new.header.placed_at),
         ..call
     };
-    gateway.consign.place(new, call).await.map_err(|error| {
+    let placed = gateway.consign.place(new, reservation, call).await;
+    placed.map_err(|error| {
         let problem = Problem::from(error);
         match id {
             Some(id) if problem.code == "order_exists" => problem.with("order", id.as_str()),

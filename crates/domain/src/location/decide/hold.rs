@@ -2,11 +2,11 @@
 
 use super::{Decided, done, invalid};
 use crate::entity::{Context, Decision, DecisionOf};
-use crate::ids::{AttemptId, HoldId, Sku};
+use crate::ids::{AttemptId, HoldId, OrderId, Sku};
 use crate::location::command::{LocationRejection, LocationReply};
 use crate::location::event::LocationEvent;
 use crate::location::state::Location;
-use crate::location::types::Ended;
+use crate::location::types::{Ended, StockHold};
 use crate::time::Timestamp;
 
 /// SKUs of one hold at most.
@@ -150,6 +150,77 @@ pub(super) fn convert(
         promise,
         not_after,
     }]))
+}
+
+/// The hold goes on under the name of the order's line, in one step: nobody comes between.
+pub(super) fn claim(
+    location: &Location,
+    hold: &HoldId,
+    (order, line): (&OrderId, u32),
+    context: &Context,
+) -> Decided {
+    let name = HoldId::of_order_line(order, line);
+    if let Some(claimed) = location.holds.get(&name) {
+        let items = claimed.items.clone();
+        return Ok(held(Vec::new(), items));
+    }
+    let no_hold = || LocationRejection::NoHold { hold: hold.clone() };
+    let live = location
+        .holds
+        .get(hold)
+        .filter(|held| held.expires_at > context.now);
+    let before = live.ok_or_else(no_hold)?;
+    // A count may have found less than is held: what is not there is not kept on (L1).
+    let there = |(sku, units): &(Sku, u32)| {
+        let units = (i64::from(*units) + location.available(sku).min(0)).max(0);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        (units > 0).then(|| (sku.clone(), units))
+    };
+    let items: Vec<(Sku, u32)> = before.items.iter().filter_map(there).collect();
+    if items.is_empty() {
+        return Err(no_hold());
+    }
+    let expires_at = before.expires_at;
+    let ended = ended(hold, before, false);
+    let kept = LocationEvent::Held {
+        hold: name,
+        items: items.clone(),
+        expires_at,
+    };
+    Ok(held(vec![ended, kept], items))
+}
+
+/// The live hold that is kept for the line of an attempt, if there is one.
+pub(super) fn kept_for<'a>(
+    location: &'a Location,
+    attempt: &AttemptId,
+    now: Timestamp,
+) -> Option<(HoldId, &'a StockHold)> {
+    // Where nobody holds anything, no name is made.
+    if location.holds.is_empty() {
+        return None;
+    }
+    let name = HoldId::of_order_line(&attempt.order, attempt.line);
+    let held = location.holds.get(&name);
+    held.filter(|held| held.expires_at > now)
+        .map(|held| (name, held))
+}
+
+/// The end of a hold.
+pub(super) fn ended(hold: &HoldId, held: &StockHold, expired: bool) -> LocationEvent {
+    LocationEvent::HoldEnded {
+        hold: hold.clone(),
+        items: held.items.clone(),
+        expired,
+    }
+}
+
+fn held(events: Vec<LocationEvent>, items: Vec<(Sku, u32)>) -> DecisionOf<Location> {
+    Decision {
+        events,
+        private: None,
+        reply: LocationReply::Held { items },
+    }
 }
 
 /// The end of each hold whose time is over.

@@ -113,6 +113,7 @@ fn decide_now(location: &Location, command: &LocationCommand, context: &Context)
         C::SetCapacity { limits } => capacity::set(location, limits, context),
         C::SetBlock { sku, until } => block::set(location, sku, *until, context),
         C::SkusRefused { skus, until } => Ok(block::by_staff(location, skus, *until, context)),
+        C::ClaimHold { hold, order, line } => hold::claim(location, hold, (order, *line), context),
         // Holds and blocks that are due have gone before.
         C::Wake { .. } => Ok(done(Vec::new())),
     }

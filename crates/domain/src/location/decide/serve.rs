@@ -1,6 +1,7 @@
 //! An order's requests: reserve, release, pick, ship. Every answer tells the attempt's whole state,
 //! every target is cumulative, so repeating or reordering requests changes nothing (L3).
 
+use super::hold;
 use crate::entity::{Context, Decision, DecisionOf, Entity};
 use crate::ids::{AttemptId, OrderId, Sku};
 use crate::location::blocks;
@@ -140,7 +141,13 @@ fn reserve(
     if now > not_after {
         return (refused(0, "expired"), Vec::new());
     }
-    let in_stock = available_units(location, wish.per_unit);
+    // What is kept for this very line counts as free for it. The hold ends in the same step, so that
+    // nobody else can take its units, and what the line does not need of them is there for all.
+    let kept = hold::kept_for(location, attempt, now);
+    let kept_items = kept.as_ref().map_or(&[][..], |(_, held)| &held.items);
+    let in_stock = available_units(location, wish.per_unit, kept_items);
+    let mut events = Vec::with_capacity(1 + usize::from(kept.is_some()));
+    events.extend(kept.map(|(name, held)| hold::ended(&name, held, false)));
     let available = in_stock.min(location.room_for(&attempt.order, now));
     let suffices = |units: u32| units > 0 && (units >= wish.units || wish.partial);
     let granted = available.min(wish.units);
@@ -150,19 +157,19 @@ fn reserve(
         } else {
             "insufficient"
         };
-        let event = LocationEvent::Refused {
+        events.push(LocationEvent::Refused {
             attempt: attempt.clone(),
             not_after,
-        };
-        return (refused(available, reason), vec![event]);
+        });
+        return (refused(available, reason), events);
     }
-    let event = LocationEvent::Reserved {
+    events.push(LocationEvent::Reserved {
         attempt: attempt.clone(),
         units: granted,
         makeup: Makeup::of(wish.per_unit),
         promise: wish.promise,
         not_after,
-    };
+    });
     let answer = Answer::Stands {
         attempt: number,
         units: granted,
@@ -170,11 +177,16 @@ fn reserve(
         short: 0,
         shipped: 0,
     };
-    (answer, vec![event])
+    (answer, events)
 }
 
-/// Units that could be made of what is there. A SKU that is named twice counts twice (L1).
-fn available_units(location: &Location, per_unit: &[(Sku, u32)]) -> u32 {
+/// Units that could be made of what is there and of what is `kept` besides. A SKU that is named twice
+/// counts twice (L1).
+fn available_units(location: &Location, per_unit: &[(Sku, u32)], kept: &[(Sku, u32)]) -> u32 {
+    let kept_of = |sku: &Sku| -> i64 {
+        let of_sku = kept.iter().filter(|(other, _)| other == sku);
+        of_sku.map(|(_, pieces)| i64::from(*pieces)).sum()
+    };
     let of_sku = |sku: &Sku| -> i64 {
         per_unit
             .iter()
@@ -184,7 +196,7 @@ fn available_units(location: &Location, per_unit: &[(Sku, u32)]) -> u32 {
     };
     let units = per_unit
         .iter()
-        .map(|(sku, _)| location.grantable(sku).max(0) / of_sku(sku).max(1));
+        .map(|(sku, _)| (location.grantable(sku) + kept_of(sku)).max(0) / of_sku(sku).max(1));
     u32::try_from(units.min().unwrap_or(0)).unwrap_or(u32::MAX)
 }
 

@@ -103,6 +103,11 @@ fn take_in(order: &mut Order, event: &OrderEvent) {
         E::Parked { units } => reserve::backordered(order, units, UNTIL_RELEASED),
         // For those who read what happened.
         E::StaffAlerted { .. } | E::RestockRequested { .. } => {}
+        E::ReservationUsed {
+            assignments,
+            not_after,
+            ..
+        } => reserve::asked(order, assignments, *not_after),
     }
 }
 

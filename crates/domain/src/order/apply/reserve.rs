@@ -29,6 +29,11 @@ pub(super) fn requested(order: &mut Order, round: u32, retried: &[LineQuantity])
 
 pub(super) fn sourced(order: &mut Order, assignments: &[Assignment], not_after: Timestamp) {
     order.sourcing_open = false;
+    asked(order, assignments, not_after);
+}
+
+/// Locations are asked; the open question, if there is one, stays open as long as anything is free.
+pub(super) fn asked(order: &mut Order, assignments: &[Assignment], not_after: Timestamp) {
     order.attempts.reserve(assignments.len());
     for assignment in assignments {
         order.attempts_numbered += 1;

@@ -16,6 +16,8 @@ mod time;
 mod track;
 mod work;
 
+pub use place::validate;
+
 use compact_str::{CompactString, ToCompactString};
 
 pub(super) use source::SOURCING_ROUNDS_MAX;
@@ -42,7 +44,20 @@ pub(super) fn decide(
             personal,
             plan,
         } => {
-            place::place(&mut draft, header, lines, personal, plan.as_ref())?;
+            place::place(&mut draft, header, lines, personal)?;
+            source::assign_first(&mut draft, plan.as_ref());
+        }
+        OrderCommand::PlaceReserved {
+            header,
+            lines,
+            personal,
+            reservation,
+            held,
+            plan,
+        } => {
+            place::place(&mut draft, header, lines, personal)?;
+            source::use_reservation(&mut draft, reservation, held);
+            source::assign_first(&mut draft, plan.as_deref());
         }
         OrderCommand::CancelBeforeArrival { reason } if !order.is_placed() => {
             cancel::before_arrival(&mut draft, reason);
@@ -57,7 +72,9 @@ pub(super) fn decide(
 fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderRejection> {
     match command {
         // Both are decided by the caller: an order must not be placed to be placed.
-        OrderCommand::Place { .. } => return Err(OrderRejection::Exists),
+        OrderCommand::Place { .. } | OrderCommand::PlaceReserved { .. } => {
+            return Err(OrderRejection::Exists);
+        }
         OrderCommand::CancelBeforeArrival { reason } => {
             cancel::cancel(draft, &super::command::CancelScope::Order, reason)?;
         }

@@ -1,10 +1,10 @@
-//! Placing an order: what a client may ask for, and the first sourcing decision if it is given.
+//! Placing an order: what a client may ask for.
 
 use compact_str::format_compact;
 
-use super::{Draft, invalid, source};
+use super::{Draft, invalid};
 use crate::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
-use crate::order::command::{NewLine, OrderRejection, Plan, ShortageRule};
+use crate::order::command::{NewLine, OrderRejection};
 use crate::order::event::OrderEvent;
 use crate::order::ledger::{line_amounts, order_amounts};
 use crate::order::types::{Fulfilment, Header, LINE_UNITS_MAX, ORDER_LINES_MAX, PersonalData};
@@ -17,7 +17,6 @@ pub(super) fn place(
     header: &Header,
     lines: &[NewLine],
     personal: &PersonalData,
-    plan: Option<&Plan>,
 ) -> Result<(), OrderRejection> {
     if draft.order().is_placed() {
         return Err(OrderRejection::Exists);
@@ -31,14 +30,14 @@ pub(super) fn place(
         lines: lines.to_vec(),
         cancelled,
     });
-    if let Some(plan) = plan {
-        let round = draft.order().round;
-        source::assign(draft, round, plan, &ShortageRule::default());
-    }
     Ok(())
 }
 
-fn validate(header: &Header, lines: &[NewLine]) -> Result<(), OrderRejection> {
+/// Says whether an order may be placed as it is.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn validate(header: &Header, lines: &[NewLine]) -> Result<(), OrderRejection> {
     if lines.is_empty() {
         return Err(invalid("/lines", "empty"));
     }

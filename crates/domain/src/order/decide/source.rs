@@ -6,6 +6,7 @@
 //! (ship complete, single location) is reserved whole or not at all.
 
 use super::{Draft, shortage};
+use crate::ids::ReservationId;
 use crate::order::command::{Assignment, LineQuantity, Plan, ShortageRule};
 use crate::order::event::{OrderEvent, ReleaseWish};
 use crate::order::logistics::Attempt;
@@ -24,6 +25,32 @@ pub const BACKORDER_RETRY_MAX_MS: i64 = 6 * 3_600 * 1_000;
 
 /// Why units are cancelled that nobody has.
 pub(super) const OUT_OF_STOCK: &str = "out_of_stock";
+
+/// Takes the first decision in, if it was made before the order was sent on its way.
+pub(super) fn assign_first(draft: &mut Draft, plan: Option<&Plan>) {
+    if let Some(plan) = plan {
+        let round = draft.order().round;
+        assign(draft, round, plan, &ShortageRule::default());
+    }
+}
+
+/// Asks locations for what they keep for this order, before anything else is sourced.
+pub(super) fn use_reservation(draft: &mut Draft, reservation: &ReservationId, held: &[Assignment]) {
+    let kept = Plan {
+        assignments: held.to_vec(),
+        inputs: Vec::new(),
+    };
+    let (assignments, _) = fit(draft.order(), &kept);
+    if assignments.is_empty() {
+        return;
+    }
+    let not_after = draft.now.plus_millis(RESERVE_WITHIN_MS);
+    draft.record(OrderEvent::ReservationUsed {
+        reservation: reservation.clone(),
+        assignments,
+        not_after,
+    });
+}
 
 /// Takes the answer to the open round in; another round's answer is late and changes nothing.
 pub(super) fn assign(draft: &mut Draft, round: u32, plan: &Plan, rule: &ShortageRule) {
