@@ -56,6 +56,7 @@ mod submission;
 mod time_text;
 mod tls;
 mod tracking;
+mod trials;
 
 pub use admin::{AdminTokens, admin_router};
 pub use axum::Router;

@@ -25,7 +25,7 @@ use crate::operations::keep_metrics;
 use crate::orders::{changes, lists, routes as orders};
 use crate::{
     availability, batch, carriers, events, fulfillment, inventory, locations, operations, products,
-    returns, stock_lists, strategies, tracking,
+    returns, stock_lists, strategies, tracking, trials,
 };
 
 #[derive(OpenApi)]
@@ -43,7 +43,7 @@ use crate::{
         (name = "inventory", description = "Stock: movements and balances"),
         (name = "availability", description = "What could be had, before anybody orders"),
         (name = "definitions", description = "Products, locations, carriers"),
-        (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
+        (name = "strategies", description = "How orders are sourced: drafted, tried, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
         (name = "operations", description = "What operators ask")
     ),
@@ -115,6 +115,11 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(strategies::roll_back))
         .routes(routes!(strategies::read))
         .routes(routes!(strategies::activate))
+        .routes(routes!(trials::shadow))
+        .routes(routes!(trials::canary))
+        .routes(routes!(trials::stop))
+        .routes(routes!(trials::running))
+        .routes(routes!(trials::list))
         .routes(routes!(events::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

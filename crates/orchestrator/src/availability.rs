@@ -14,7 +14,7 @@ use consign_sourcing::{Offer, decide, offers};
 use crate::error::ServiceError;
 use crate::orders::ProductLine;
 use crate::service::{Consign, Views};
-use crate::sourcing::{Need, Terms};
+use crate::sourcing::{Need, Terms, Wants};
 
 /// Units of one location that are told of at most.
 const OFFER_UNITS_MAX: u32 = 1_000_000;
@@ -179,7 +179,8 @@ impl Views {
             unit_price: UnitPrice::default(),
         };
         let terms = shopper.terms(None);
-        let inputs = self.inputs(&atlas, &terms, SplitPolicy::Allow, &[need], &[]);
+        let wants = Wants::of(&atlas);
+        let inputs = self.inputs(&atlas, wants, &terms, SplitPolicy::Allow, &[need], &[]);
         let offer = |offer: &Offer| {
             let spot = atlas.by_ordinal(offer.ordinal)?;
             Some(LocationOffer {
@@ -205,7 +206,7 @@ impl Views {
         needs: &[Need<'_>],
     ) -> CartAvailability {
         let atlas = self.atlas.load();
-        let inputs = self.inputs(&atlas, terms, split, needs, &[]);
+        let inputs = self.inputs(&atlas, Wants::of(&atlas), terms, split, needs, &[]);
         let plan = decide(&atlas.strategy, &inputs).plan;
         let km = |ordinal: u32| {
             let candidate = inputs.candidates.iter().find(|it| it.ordinal == ordinal)?;

@@ -96,7 +96,7 @@ impl Consign {
         let Some((channel, name)) = name else {
             let id_is_drawn = new.id.is_none();
             let id = new.id.unwrap_or_else(|| self.mint_for(&call));
-            let command = self.placing(new.header, lines, new.personal);
+            let command = self.placing(&id, new.header, lines, new.personal);
             return self.ask_order(&id, command, call, id_is_drawn).await;
         };
         let home = self.home_of_name(&channel, &name);
@@ -125,7 +125,7 @@ impl Consign {
         {
             return Err(taken(known.clone()));
         }
-        let command = self.placing(new.header, lines, new.personal);
+        let command = self.placing(&id, new.header, lines, new.personal);
         let placed = self.ask_order(&id, command, call.clone(), false).await;
         match placed {
             Err(ServiceError::Order(OrderRejection::Exists)) if known.is_some() => Err(taken(id)),
@@ -186,8 +186,14 @@ impl Consign {
     }
 
     /// The command to place it, with a first plan.
-    fn placing(&self, header: Header, lines: Vec<NewLine>, personal: PersonalData) -> OrderCommand {
-        let plan = self.inner.first_plan(&header, &lines);
+    fn placing(
+        &self,
+        id: &OrderId,
+        header: Header,
+        lines: Vec<NewLine>,
+        personal: PersonalData,
+    ) -> OrderCommand {
+        let plan = self.inner.first_plan(id, &header, &lines);
         OrderCommand::Place {
             header: Box::new(header),
             lines,

@@ -15,6 +15,7 @@ use consign_runtime::{
     Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions, Threads,
     WAITING_PER_PERMIT_MAX, Wait,
 };
+use tokio::sync::Notify;
 
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
@@ -22,6 +23,8 @@ use crate::external::ExternalIds;
 use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
 use crate::sourcing::Atlas;
+use crate::trials;
+use crate::trying::Shadow;
 use crate::view::AvailabilityView;
 
 /// How long a read tries to learn what others have acknowledged.
@@ -80,6 +83,9 @@ pub(crate) struct Views {
     pub(crate) replenisher: Replenisher,
     /// Sourcing decisions made; looked up once.
     pub(crate) decisions: metrics::Counter,
+    pub(crate) shadow: Shadow,
+    /// That a trial may have begun.
+    pub(crate) trial_news: Arc<Notify>,
     /// Set once, when the hosts exist: behaviours need them, and they need behaviours.
     pub(crate) hosts: OnceLock<Hosts>,
 }
@@ -134,12 +140,15 @@ impl Consign {
     pub async fn open_on(options: NodeOptions) -> Result<Consign, ServiceError> {
         let mut builder = Node::builder(options).map_err(ServiceError::storage)?;
         let catalogue = Arc::new(ArcSwap::from_pointee(Catalogue::empty(CatalogueId)));
+        let (shadow, shadow_task) = Shadow::new();
         let views = Arc::new(Views {
             catalogue: Arc::clone(&catalogue),
             atlas: ArcSwap::from_pointee(Atlas::default()),
             availability: AvailabilityView::default(),
             replenisher: Replenisher::default(),
             decisions: metrics::counter!("consign_sourcing_decisions_total"),
+            shadow,
+            trial_news: Arc::default(),
             hosts: OnceLock::new(),
         });
         let definitions = builder.host(Arc::new(CatalogueBehaviour(Arc::clone(&views))));
@@ -155,6 +164,7 @@ impl Consign {
         assert!(views.hosts.set(hosts).is_ok(), "hosts are set once");
         let node = builder.start().await.map_err(ServiceError::storage)?;
         views.replenisher.start(Arc::downgrade(&views));
+        shadow_task.start();
         let external = ExternalIds::default();
         let inner = Inner {
             node,
@@ -169,6 +179,7 @@ impl Consign {
         let consign = Consign {
             inner: Arc::new(inner),
         };
+        trials::guard(&consign.inner);
         let answers = Arc::downgrade(&consign.inner);
         consign.inner.node.on_service(move |question| {
             let answers = answers.clone();

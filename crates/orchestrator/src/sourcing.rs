@@ -1,10 +1,11 @@
 //! Sourcing as an effect: gathers what a decision rests on, and asks `sourcing`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, LocationKind, Position};
-use consign_domain::ids::{LocationId, Sku};
+use consign_domain::ids::{LocationId, OrderId, Sku};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
 use consign_domain::order::{
     Assignment, Destination, Fulfilment, Header, NewLine, Order, Plan, SplitPolicy,
@@ -16,6 +17,7 @@ use consign_sourcing::{
 
 use crate::service::{Inner, Views};
 use crate::strategies;
+use crate::trying::Trying;
 use crate::view::AvailabilityOfSku;
 
 /// Kilometres assumed to a location in the destination's country, and elsewhere, for orders that
@@ -32,6 +34,8 @@ pub(crate) struct Atlas {
     pub(crate) strategy: Compiled,
     /// Its number; 0 for the built-in one.
     pub(crate) strategy_number: u32,
+    /// Another version that is tried on real orders.
+    pub(crate) trial: Option<Arc<Trying>>,
     locations: Vec<Spot>,
     carriers: Vec<CarrierDefinition>,
 }
@@ -48,7 +52,8 @@ pub(crate) struct Spot {
 }
 
 impl Atlas {
-    pub(crate) fn of(catalogue: &Catalogue) -> Atlas {
+    /// `before` is the trial that ran until now.
+    pub(crate) fn of(catalogue: &Catalogue, before: Option<&Arc<Trying>>) -> Atlas {
         let spot = |definition: &consign_domain::catalogue::LocationDefinition| Spot {
             id: definition.id.clone(),
             ordinal: definition.ordinal,
@@ -61,6 +66,7 @@ impl Atlas {
         locations.sort_unstable_by_key(|spot| spot.ordinal);
         let (strategy_number, strategy) = strategies::active(catalogue);
         Atlas {
+            trial: Trying::of(catalogue, &strategy, strategy_number, before),
             strategy,
             strategy_number,
             locations,
@@ -157,6 +163,29 @@ impl<'a> Need<'a> {
     }
 }
 
+/// What is gathered for a decision, beside where stock is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    /// The version of the strategy that is to decide.
+    pub(crate) strategy: u32,
+    /// Units that it leaves at a location, at most.
+    pub(crate) held_back_max: u32,
+    /// Whether it asks about the order.
+    pub(crate) facts: bool,
+}
+
+impl Wants {
+    /// What the active version wants.
+    pub(crate) fn of(atlas: &Atlas) -> Wants {
+        Wants {
+            strategy: atlas.strategy_number,
+            held_back_max: atlas.strategy.held_back_max(),
+            // The built-in strategy asks nothing about the order: nothing is stored of it.
+            facts: atlas.strategy_number != BUILT_IN,
+        }
+    }
+}
+
 /// What a strategy's rules ask about whoever orders.
 pub(crate) struct Terms<'a> {
     pub(crate) channel: &'a str,
@@ -213,19 +242,33 @@ impl Views {
         } else {
             SplitPolicy::Allow
         };
-        self.decide(header, split, &needs, excluded)
+        self.decide(&order.id, header, split, &needs, excluded)
     }
 
     fn decide(
         &self,
+        order: &OrderId,
         header: &Header,
         split: SplitPolicy,
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
     ) -> Plan {
         let atlas = self.atlas.load();
-        let inputs = self.inputs(&atlas, &Terms::of(header), split, needs, excluded);
-        let sourced = decide(&atlas.strategy, &inputs).plan;
+        let wants = match &atlas.trial {
+            None => Wants::of(&atlas),
+            Some(trying) => trying.wants,
+        };
+        let inputs = self.inputs(&atlas, wants, &Terms::of(header), split, needs, excluded);
+        let (inputs, sourced) = match &atlas.trial {
+            None => {
+                let sourced = decide(&atlas.strategy, &inputs).plan;
+                (inputs, sourced)
+            }
+            Some(trying) => {
+                let active = (atlas.strategy_number, &atlas.strategy);
+                trying.decide(active, order, inputs, &self.shadow)
+            }
+        };
         self.decisions.increment(1);
         let assignments = sourced.allotments.iter().filter_map(|allotment| {
             let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
@@ -246,6 +289,7 @@ impl Views {
     pub(crate) fn inputs(
         &self,
         atlas: &Atlas,
+        wants: Wants,
         terms: &Terms<'_>,
         split: SplitPolicy,
         needs: &[Need<'_>],
@@ -271,7 +315,7 @@ impl Views {
         let excluded = excluded.iter();
         let mut inputs = Inputs {
             rule_version: RULE_VERSION,
-            strategy: atlas.strategy_number,
+            strategy: wants.strategy,
             split,
             lines: needs.iter().map(line).collect(),
             candidates: Vec::new(),
@@ -280,8 +324,8 @@ impl Views {
             excluded: excluded
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
-            // The built-in strategy asks nothing about the order: nothing is stored of it.
-            facts: (atlas.strategy_number != BUILT_IN)
+            facts: wants
+                .facts
                 .then(|| Box::new(facts(terms, needs, self.hosts().node.now()))),
         };
         let cells: Vec<AvailabilityOfSku> =
@@ -300,7 +344,7 @@ impl Views {
             .reserve(cells.len() * inputs.candidates.len());
         for (cells, pieces) in cells.iter().zip(wanted.values()) {
             // Never more than matters: what is stored with the decision stays small.
-            let most = pieces.saturating_add(u64::from(atlas.strategy.held_back_max()));
+            let most = pieces.saturating_add(u64::from(wants.held_back_max));
             let most = i64::try_from(most)
                 .unwrap_or(i64::MAX)
                 .min(i64::from(u32::MAX));
@@ -339,14 +383,20 @@ fn facts(terms: &Terms<'_>, needs: &[Need<'_>], now: Timestamp) -> Facts {
 impl Inner {
     /// The first decision, made before the order is sent on its way: one write fewer. `None` when
     /// nothing needs a location.
-    pub(crate) fn first_plan(&self, header: &Header, lines: &[NewLine]) -> Option<Plan> {
+    pub(crate) fn first_plan(
+        &self,
+        order: &OrderId,
+        header: &Header,
+        lines: &[NewLine],
+    ) -> Option<Plan> {
         let needs = Need::of_all(lines);
         // Absurd orders are refused by the order itself; here they only must do no harm.
         let sane = lines.len() <= consign_domain::order::ORDER_LINES_MAX
             && lines
                 .iter()
                 .all(|line| line.quantity <= consign_domain::order::LINE_UNITS_MAX);
-        (sane && !needs.is_empty()).then(|| self.views.decide(header, header.split, &needs, &[]))
+        (sane && !needs.is_empty())
+            .then(|| self.views.decide(order, header, header.split, &needs, &[]))
     }
 }
 

@@ -22,6 +22,7 @@ mod optimiser;
 mod plan;
 mod stored;
 mod strategy;
+mod trial;
 
 pub use calendar::{Calendar, Day, Time, Weekday, ZoneTable};
 pub use cost::SiteCost;
@@ -37,6 +38,7 @@ pub use strategy::{
     AfterAction, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Profile, Rule,
     SplitRule, Strategy, StrategyError,
 };
+pub use trial::{Arm, Broken, Observed, broken, is_chosen, plan_cost};
 
 /// The version of the rules that decides now; stored with each decision.
 pub const RULE_VERSION: u32 = 2;

@@ -6,6 +6,7 @@ pub mod command;
 mod decide;
 pub mod state;
 pub mod strategies;
+pub mod trials;
 pub mod types;
 
 pub use command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
@@ -15,5 +16,9 @@ pub use state::{
 pub use strategies::{
     Activation, BUILT_IN, STRATEGIES_MAX, STRATEGY_BYTES_MAX, Strategies, StrategyRecord,
     StrategyVersion,
+};
+pub use trials::{
+    Guardrails, REASON_BYTES_MAX, SHARE_PERMILLE_MAX, TRIALS_KEPT, Trial, TrialEnd, TrialMode,
+    TrialOutcome, Trials,
 };
 pub use types::*;

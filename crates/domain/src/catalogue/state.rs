@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::decide;
 use super::strategies::{Strategies, StrategyRecord, StrategyVersion};
+use super::trials::{TrialMode, TrialOutcome, Trials};
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
 use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
@@ -79,6 +80,26 @@ pub enum CatalogueEvent {
     },
     /// The one decides again that did before the last activation.
     StrategyRolledBack,
+    /// A version of the sourcing strategy is tried on real orders.
+    TrialStarted {
+        /// Counts trials, from 1.
+        number: u32,
+        /// The version that is tried.
+        version: u32,
+        /// The active version, with which it is compared.
+        beside: u32,
+        /// How.
+        mode: TrialMode,
+    },
+    /// The trial is over.
+    TrialEnded {
+        /// Which.
+        number: u32,
+        /// What it came to.
+        outcome: TrialOutcome,
+        /// Why, for people.
+        reason: CompactString,
+    },
 }
 
 /// The catalogue asks nothing of anybody.
@@ -102,6 +123,7 @@ pub struct Catalogue {
     locations: OrdMap<LocationId, Arc<LocationDefinition>>,
     carriers: OrdMap<CarrierId, Arc<CarrierDefinition>>,
     strategies: Strategies,
+    trials: Trials,
 }
 
 impl Catalogue {
@@ -139,6 +161,11 @@ impl Catalogue {
     pub fn strategies(&self) -> &Strategies {
         &self.strategies
     }
+    /// Trials of them on real orders.
+    #[must_use]
+    pub fn trials(&self) -> &Trials {
+        &self.trials
+    }
     /// How a product's units are fulfilled; `None` for an unknown SKU.
     #[must_use]
     pub fn fulfilment_of(&self, sku: &Sku) -> Option<Fulfilment> {
@@ -175,6 +202,8 @@ pub enum CataloguePartKey {
     Strategy(u32),
     /// What happened to them.
     StrategyRecord,
+    /// Trials of them.
+    Trials,
 }
 
 /// A stored definition.
@@ -192,6 +221,8 @@ pub enum CataloguePart {
     Strategy(Arc<StrategyVersion>),
     /// What happened to them.
     StrategyRecord(StrategyRecord),
+    /// Trials of them.
+    Trials(Trials),
 }
 
 impl Entity for Catalogue {
@@ -258,6 +289,17 @@ impl Entity for Catalogue {
                 self.strategies.activate(*number, stamp);
             }
             CatalogueEvent::StrategyRolledBack => self.strategies.roll_back(),
+            CatalogueEvent::TrialStarted {
+                number,
+                version,
+                beside,
+                mode,
+            } => self.trials.start(*number, *version, *beside, mode, stamp),
+            CatalogueEvent::TrialEnded {
+                number,
+                outcome,
+                reason,
+            } => self.trials.end(*number, *outcome, reason, stamp),
         }
     }
 
@@ -296,6 +338,9 @@ impl Entity for Catalogue {
             CatalogueEvent::StrategyActivated { .. } | CatalogueEvent::StrategyRolledBack => {
                 CataloguePartKey::StrategyRecord
             }
+            CatalogueEvent::TrialStarted { .. } | CatalogueEvent::TrialEnded { .. } => {
+                CataloguePartKey::Trials
+            }
         };
         parts.push(changed);
     }
@@ -321,6 +366,10 @@ impl Entity for Catalogue {
             CataloguePartKey::StrategyRecord => {
                 let record = self.strategies.record();
                 (record.revision > 0).then(|| CataloguePart::StrategyRecord(record.clone()))
+            }
+            CataloguePartKey::Trials => {
+                let trials = &self.trials;
+                (!trials.is_empty()).then(|| CataloguePart::Trials(trials.clone()))
             }
         };
         part.map(Cow::Owned)
@@ -350,6 +399,7 @@ impl Entity for Catalogue {
                 CataloguePart::StrategyRecord(record) => {
                     catalogue.strategies.record = record;
                 }
+                CataloguePart::Trials(trials) => catalogue.trials = trials,
             }
         }
         catalogue

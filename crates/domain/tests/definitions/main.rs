@@ -3,3 +3,4 @@
 
 mod carrier;
 mod catalogue;
+mod trials;
