@@ -8,6 +8,7 @@ mod drained;
 mod load;
 mod restore;
 mod staleness;
+mod trials;
 mod upgrade;
 
 use consign_tests::{Node, Setting, Shop, addresses, eventually, order, recount, run};

@@ -13,6 +13,7 @@ mod lists;
 mod operations;
 mod orders;
 mod strategies;
+mod trials;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

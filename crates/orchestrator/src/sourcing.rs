@@ -254,19 +254,16 @@ impl Views {
         excluded: &[(u32, LocationId)],
     ) -> Plan {
         let atlas = self.atlas.load();
-        let wants = match &atlas.trial {
-            None => Wants::of(&atlas),
-            Some(trying) => trying.wants,
-        };
-        let inputs = self.inputs(&atlas, wants, &Terms::of(header), split, needs, excluded);
+        let gather = |wants| self.inputs(&atlas, wants, &Terms::of(header), split, needs, excluded);
         let (inputs, sourced) = match &atlas.trial {
             None => {
+                let inputs = gather(Wants::of(&atlas));
                 let sourced = decide(&atlas.strategy, &inputs).plan;
                 (inputs, sourced)
             }
             Some(trying) => {
                 let active = (atlas.strategy_number, &atlas.strategy);
-                trying.decide(active, order, inputs, &self.shadow)
+                trying.decide(active, order, gather(trying.wants), &self.shadow)
             }
         };
         self.decisions.increment(1);

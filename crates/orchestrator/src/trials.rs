@@ -11,7 +11,6 @@ use compact_str::{CompactString, format_compact};
 use consign_domain::catalogue::{
     BUILT_IN, CatalogueCommand, CatalogueReply, Trial, TrialMode, TrialOutcome,
 };
-use tokio::sync::Notify;
 
 use crate::error::ServiceError;
 use crate::options::CallMeta;
@@ -95,11 +94,12 @@ impl Consign {
             (CatalogueReply::Trial { number }, replayed) => (number, replayed),
             (other, _) => return Err(ServiceError::strange(&other)),
         };
-        let find = || {
-            let catalogue = self.inner.catalogue.load();
-            catalogue.trials().trial(number).cloned()
-        };
-        let trial = find().ok_or_else(|| ServiceError::NotFound {
+        if !self.is_alone() {
+            self.read().await?;
+        }
+        let catalogue = self.inner.catalogue.load_full();
+        let trial = catalogue.trials().trial(number).cloned();
+        let trial = trial.ok_or_else(|| ServiceError::NotFound {
             kind: "trial".into(),
             name: format_compact!("{number}"),
         })?;
@@ -137,31 +137,30 @@ impl Consign {
     }
 }
 
-/// Starts the task that judges canaries; it sleeps while there is none, and ends with the service.
+/// Starts the task that judges canaries; it sleeps while there is none.
 pub(crate) fn guard(inner: &Arc<Inner>) {
     let news = Arc::clone(&inner.views.trial_news);
     let inner = Arc::downgrade(inner);
     tokio::spawn(async move {
-        while judge_once_there_is_one(&inner, &news).await {
+        loop {
+            match canary(&inner) {
+                None => return,
+                Some(Some((consign, trying))) => consign.judge(&trying).await,
+                // Nothing of the service is held while this waits.
+                Some(None) => news.notified().await,
+            }
             tokio::time::sleep(JUDGED_EVERY).await;
         }
     });
 }
 
-/// Whether the service is still there.
-async fn judge_once_there_is_one(inner: &Weak<Inner>, news: &Notify) -> bool {
-    let trying = |inner: Arc<Inner>| {
-        let trying = inner.views.atlas.load().trial.clone();
-        let is_canary =
-            |trying: &Arc<Trying>| matches!(trying.trial.mode, TrialMode::Canary { .. });
-        (Consign { inner }, trying.filter(is_canary))
-    };
-    match inner.upgrade().map(trying) {
-        None => return false,
-        Some((consign, Some(trying))) => consign.judge(&trying).await,
-        Some((_, None)) => news.notified().await,
-    }
-    true
+/// The canary that is to be judged, if there is one, if the service is still there.
+fn canary(inner: &Weak<Inner>) -> Option<Option<(Consign, Arc<Trying>)>> {
+    let inner = inner.upgrade()?;
+    let trying = inner.views.atlas.load().trial.clone();
+    let is_canary = |trying: &Arc<Trying>| matches!(trying.trial.mode, TrialMode::Canary { .. });
+    let canary = trying.filter(is_canary);
+    Some(canary.map(|trying| (Consign { inner }, trying)))
 }
 
 impl Consign {

@@ -292,3 +292,138 @@ impl ShadowTask {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consign_domain::catalogue::{CatalogueCommand, CatalogueId, Guardrails};
+    use consign_domain::entity::{Context, Entity};
+    use consign_domain::time::Timestamp;
+
+    use super::*;
+
+    /// A canary of the built-in strategy's like, on half of the orders.
+    fn trying() -> Arc<Trying> {
+        let strategy = consign_sourcing::Strategy::built_in();
+        let guardrails = Guardrails {
+            cost_permille_max: None,
+            split_permille_max: None,
+            refusal_permille_max: Some(100),
+            short_permille_max: None,
+            decision_us_p99_max: None,
+            decisions_min: 10,
+        };
+        let commands = [
+            CatalogueCommand::DraftStrategy {
+                name: strategy.name.clone(),
+                text: serde_json::to_string(&strategy).expect("text").into(),
+                expected_version: None,
+            },
+            CatalogueCommand::StartTrial {
+                number: 1,
+                mode: TrialMode::Canary {
+                    share_permille: 500,
+                    guardrails,
+                },
+                expected_version: None,
+            },
+        ];
+        let mut catalogue = Catalogue::empty(CatalogueId);
+        let context = Context {
+            now: Timestamp(7),
+            occurred_at: None,
+            by: "ops".into(),
+        };
+        for command in &commands {
+            let decided = catalogue.decide(command, &context).expect("accepted");
+            for event in &decided.events {
+                catalogue.apply(event, &context.stamp());
+            }
+        }
+        let active = Compiled::default();
+        let first = Trying::of(&catalogue, &active, BUILT_IN, None).expect("it runs");
+        let again = Trying::of(&catalogue, &active, BUILT_IN, Some(&first)).expect("it runs");
+        assert!(Arc::ptr_eq(&first.figures, &again.figures), "counted on");
+        again
+    }
+
+    /// Refusals count for the version that the order falls to, and the node that finds a guardrail
+    /// broken gives the canary no more orders.
+    #[test]
+    fn refusals_roll_it_back() {
+        let trying = trying();
+        let orders = (0..100).map(|nth| OrderId::new(&format!("A-{nth}")).expect("valid"));
+        let (ours, theirs): (Vec<OrderId>, Vec<OrderId>) =
+            orders.partition(|order| trying.takes(order));
+        assert!(ours.len() >= 20 && theirs.len() >= 20);
+        let stands = Answer::Stands {
+            attempt: 1,
+            units: 2,
+            picked: 0,
+            short: 0,
+            shipped: 0,
+        };
+        let picked = Answer::Stands {
+            attempt: 1,
+            units: 2,
+            picked: 2,
+            short: 0,
+            shipped: 0,
+        };
+        let refused = |reason: &str| Answer::Refused {
+            attempt: 2,
+            available: 0,
+            reason: reason.into(),
+        };
+        for order in theirs.iter().take(20) {
+            trying.heard(order, &[stands.clone(), picked.clone(), refused("expired")]);
+        }
+        for order in ours.iter().take(20) {
+            trying.heard(order, &[stands.clone(), refused("insufficient")]);
+        }
+        let figures = trying.figures(1);
+        assert_eq!((figures.tried.granted, figures.tried.refused), (20, 20));
+        assert_eq!((figures.active.granted, figures.active.refused), (20, 0));
+        assert_eq!(trying.broken(), None, "no decision was counted yet");
+        for arm in [true, false] {
+            for _ in 0..10 {
+                trying.arm(arm).lock().observe(&Observed::default());
+            }
+        }
+        let broken = trying.broken().expect("half of them were refused");
+        assert_eq!(
+            broken.to_string(),
+            "refused: 50.0 % of reservations beside 0.0 % of the active version, more than 10.0 %; after 10 and 10 decisions"
+        );
+        assert!(!ours.iter().any(|order| trying.takes(order)));
+    }
+
+    /// More than a shadow can take is passed over, and the order hears of none of it.
+    #[tokio::test]
+    async fn a_shadow_passes_over_what_is_too_much() {
+        let trying = trying();
+        let (shadow, _task) = Shadow::new();
+        let order = OrderId::new("A-1").expect("valid");
+        let wide = |cells: usize| Inputs {
+            rule_version: consign_sourcing::RULE_VERSION,
+            strategy: BUILT_IN,
+            split: consign_domain::order::SplitPolicy::Allow,
+            lines: Vec::new(),
+            candidates: Vec::new(),
+            without_stock: Vec::new(),
+            available: vec![1; cells],
+            excluded: Vec::new(),
+            facts: None,
+        };
+        shadow.offer(
+            &trying,
+            &order,
+            wide(SHADOW_CELLS_MAX + 1),
+            (&Sourced::default(), 1),
+        );
+        assert_eq!(trying.figures(1).passed_over, 1);
+        for _ in 0..SHADOW_WAITING_MAX + 5 {
+            shadow.offer(&trying, &order, wide(1), (&Sourced::default(), 1));
+        }
+        assert_eq!(trying.figures(1).passed_over, 6);
+    }
+}
