@@ -178,8 +178,9 @@ impl Consign {
             expected_version: None,
         };
         match self.define(command, CallMeta::by("guardrail")).await {
+            Ok(_) => metrics::counter!("consign_trials_rolled_back_total").increment(1),
             // Another node or an operator was first.
-            Ok(_) | Err(ServiceError::Catalogue(_)) => {}
+            Err(ServiceError::Catalogue(_)) => {}
             Err(error) => {
                 tracing::warn!(version, %error, "the canary could not be ended yet; this node gives it no more orders");
             }

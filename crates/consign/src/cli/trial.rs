@@ -143,7 +143,7 @@ fn lines_of(trial: &Value) -> String {
     };
     let mut told = format!(
         "{:>4}  version {} beside version {}, {how}, since {} by {}",
-        trial["trial"],
+        trial["trial"].as_u64().unwrap_or_default(),
         trial["version"],
         trial["beside"],
         text("started_at"),
