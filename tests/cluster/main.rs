@@ -9,6 +9,7 @@ mod load;
 mod reserving;
 mod restore;
 mod staleness;
+mod trials;
 mod upgrade;
 
 use consign_tests::{Node, Setting, Shop, addresses, eventually, order, recount, run};

@@ -20,6 +20,7 @@ mod promises;
 mod reservations;
 mod shortage;
 mod strategies;
+mod trials;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

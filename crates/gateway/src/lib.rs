@@ -62,6 +62,7 @@ mod submission;
 mod time_text;
 mod tls;
 mod tracking;
+mod trials;
 
 pub use admin::{AdminTokens, admin_router};
 pub use axum::Router;

@@ -26,7 +26,7 @@ use crate::orders::{changes, lists, parking, routes as orders};
 use crate::{
     availability, batch, blocks, capacity, carriers, events, fulfillment, incoming, inventory,
     locations, operations, products, recording, reservations, returns, stock_lists, strategies,
-    tracking,
+    tracking, trials,
 };
 
 #[derive(OpenApi)]
@@ -45,7 +45,7 @@ use crate::{
         (name = "availability", description = "What could be had, before anybody orders"),
         (name = "reservations", description = "Carts that are held for a while"),
         (name = "definitions", description = "Products, locations, carriers"),
-        (name = "strategies", description = "How orders are sourced: drafted, activated, rolled back"),
+        (name = "strategies", description = "How orders are sourced: drafted, tried, activated, rolled back"),
         (name = "events", description = "Everything that happened"),
         (name = "operations", description = "What operators ask")
     ),
@@ -126,6 +126,11 @@ fn described() -> OpenApiRouter<Gateway> {
         .routes(routes!(strategies::roll_back))
         .routes(routes!(strategies::read))
         .routes(routes!(strategies::activate))
+        .routes(routes!(trials::shadow))
+        .routes(routes!(trials::canary))
+        .routes(routes!(trials::stop))
+        .routes(routes!(trials::running))
+        .routes(routes!(trials::list))
         .routes(routes!(events::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

@@ -150,6 +150,7 @@ fn sentence(code: &str) -> Option<&'static str> {
         "in_the_future" => "lies in the future",
         "in_the_past" => "lies in the past",
         "more_than_on_hand" => "is more than what is on hand",
+        "no_guardrail" => "must name at least one figure that ends the trial",
         "not_a_country" | "invalid_country" => {
             "must be an ISO 3166-1 code of two upper-case letters"
         }
@@ -190,6 +191,21 @@ fn catalogue(rejection: CatalogueRejection) -> Problem {
             StatusCode::CONFLICT,
             "nothing_to_roll_back",
             "no strategy was activated, so the built-in one decides already",
+        ),
+        CatalogueRejection::Invalid { code, .. } if code == "already_active" => Problem::new(
+            StatusCode::CONFLICT,
+            "already_active",
+            "this version is the active one; a trial compares another one with it",
+        ),
+        CatalogueRejection::Invalid { code, .. } if code == "trial_running" => Problem::new(
+            StatusCode::CONFLICT,
+            "trial_running",
+            "another trial runs; GET /v1/strategies/trial shows it, POST /v1/strategies/trial/stop ends it",
+        ),
+        CatalogueRejection::Invalid { code, .. } if code == "no_trial_running" => Problem::new(
+            StatusCode::CONFLICT,
+            "no_trial_running",
+            "no trial runs; GET /v1/strategies/trials has those that ended, and why",
         ),
         CatalogueRejection::Invalid { pointer, code } => invalid(&pointer, &code),
         CatalogueRejection::VersionMismatch { current } => {

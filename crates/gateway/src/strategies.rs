@@ -76,7 +76,7 @@ pub struct StrategiesBody {
 #[serde(deny_unknown_fields)]
 pub struct Empty {}
 
-fn number_of(version: &str) -> Result<u32, Problem> {
+pub(crate) fn number_of(version: &str) -> Result<u32, Problem> {
     let number = version.parse();
     number.map_err(|_| Problem::not_found("strategy", version))
 }

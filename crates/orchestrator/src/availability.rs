@@ -19,7 +19,7 @@ use crate::error::ServiceError;
 use crate::incoming::Supply;
 use crate::orders::ProductLine;
 use crate::service::{Consign, Views};
-use crate::sourcing::{Atlas, Need, Terms};
+use crate::sourcing::{Atlas, Need, Terms, Wants};
 
 /// Units of one location that are told of at most.
 const OFFER_UNITS_MAX: u32 = 1_000_000;
@@ -271,7 +271,14 @@ impl Views {
         let need = std::slice::from_ref(need);
         let terms = shopper.terms(None);
         let there = |sku: &Sku| self.availability.of(sku).with(supply.until(sku, last));
-        let inputs = self.inputs_of(&atlas, &terms, SplitPolicy::Allow, (need, &[]), there);
+        let inputs = self.inputs_of(
+            &atlas,
+            Wants::of(&atlas),
+            &terms,
+            SplitPolicy::Allow,
+            (need, &[]),
+            there,
+        );
         let found = offers(&atlas.strategy, &inputs, 0);
         found.iter().map(|offer| u64::from(offer.units)).sum()
     }
@@ -280,7 +287,14 @@ impl Views {
         let atlas = self.atlas.load();
         let need = Need::of_page(sku, parts);
         let terms = shopper.terms(None);
-        let mut inputs = self.inputs(&atlas, &terms, SplitPolicy::Allow, &[need], &[]);
+        let mut inputs = self.inputs(
+            &atlas,
+            Wants::of(&atlas),
+            &terms,
+            SplitPolicy::Allow,
+            &[need],
+            &[],
+        );
         let now = self.hosts().node.now();
         let mut shops = 0;
         let offer = |offer: &Offer| {
@@ -320,7 +334,7 @@ impl Views {
         needs: &[Need<'_>],
     ) -> CartAvailability {
         let atlas = self.atlas.load();
-        let inputs = self.inputs(&atlas, terms, split, needs, &[]);
+        let inputs = self.inputs(&atlas, Wants::of(&atlas), terms, split, needs, &[]);
         let plan = decide(&atlas.strategy, &inputs).plan;
         let now = self.hosts().node.now();
         let is_sent = |line: u32| {

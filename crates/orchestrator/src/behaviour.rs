@@ -253,6 +253,9 @@ impl Behaviour<Location> for LocationBehaviour {
             };
             match (asker, result) {
                 (Asker::Order(order), Ok(LocationReply::Answers(answers))) => {
+                    if let Some(trying) = &self.0.atlas.load().trial {
+                        trying.heard(order, &answers);
+                    }
                     let command = OrderCommand::LocationAnswered {
                         location: id.clone(),
                         answers,
@@ -382,7 +385,11 @@ impl CatalogueBehaviour {
     fn publish(&self, state: &Arc<Catalogue>, concerns_sourcing: bool) {
         let before = self.0.catalogue.swap(Arc::clone(state));
         if concerns_sourcing {
-            self.0.atlas.store(Arc::new(Atlas::of(state)));
+            let trying = self.0.atlas.load().trial.clone();
+            self.0
+                .atlas
+                .store(Arc::new(Atlas::of(state, trying.as_ref())));
+            self.0.trial_news.notify_one();
             // Their stock may have been heard of before: the two come from different partitions.
             let new = |id: &&LocationId| before.location(id).is_none();
             for id in state

@@ -33,6 +33,8 @@ mod service;
 mod sourcing;
 mod strategies;
 mod tracking;
+mod trials;
+mod trying;
 mod view;
 mod whatif;
 
@@ -42,7 +44,7 @@ pub use availability::{
 pub use capacity::CapacityAt;
 pub use catalogue::{Goods, Put};
 pub use consign_runtime::{CommandKey, GroupStatus, Health, ReplicaOptions, Threads, Timing};
-pub use consign_sourcing::{Day, Promise, Strategy, StrategyError};
+pub use consign_sourcing::{Arm, Day, Promise, Strategy, StrategyError};
 pub use error::ServiceError;
 pub use events::{EventCursor, EventPage, HappenedEvent, HappenedKind};
 pub use explanation::DecisionExplanation;
@@ -58,6 +60,8 @@ pub use service::{Consign, Readiness};
 pub use sourcing::coarse;
 pub use strategies::{StrategyChange, StrategyHead, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};
+pub use trials::{TrialChange, TrialStands};
+pub use trying::TrialFigures;
 pub use whatif::{
     ASSUMPTIONS, Figures, LocationLoad, MovedOrder, Recording, RecordingError, Report, RuleRegret,
     replay,

@@ -195,7 +195,10 @@ impl Consign {
             let held = held.await?;
             if !held.is_empty() {
                 return Ok(OrderCommand::PlaceReserved {
-                    plan: self.inner.rest_plan(&header, &lines, &held).map(Box::new),
+                    plan: self
+                        .inner
+                        .rest_plan(id, &header, &lines, &held)
+                        .map(Box::new),
                     reservation: reservation.clone(),
                     header,
                     lines,
@@ -204,7 +207,7 @@ impl Consign {
                 });
             }
         }
-        let plan = self.inner.first_plan(&header, &lines);
+        let plan = self.inner.first_plan(id, &header, &lines);
         Ok(OrderCommand::Place {
             header,
             lines,

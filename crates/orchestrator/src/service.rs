@@ -16,6 +16,7 @@ use consign_runtime::{
     Call, GroupStatus, Health, Host, Node, NodeOptions, ReadError, ReplicaOptions, Threads,
     WAITING_PER_PERMIT_MAX, Wait,
 };
+use tokio::sync::Notify;
 
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
@@ -26,6 +27,8 @@ use crate::replenish::Replenisher;
 use crate::reservation_behaviour::ReservationBehaviour;
 use crate::rooms::Rooms;
 use crate::sourcing::Atlas;
+use crate::trials;
+use crate::trying::Shadow;
 use crate::view::AvailabilityView;
 
 /// How long a read tries to learn what others have acknowledged.
@@ -87,6 +90,9 @@ pub(crate) struct Views {
     pub(crate) replenisher: Replenisher,
     /// Sourcing decisions made; looked up once.
     pub(crate) decisions: metrics::Counter,
+    pub(crate) shadow: Shadow,
+    /// That a trial may have begun.
+    pub(crate) trial_news: Arc<Notify>,
     /// Set once, when the hosts exist: behaviours need them, and they need behaviours.
     pub(crate) hosts: OnceLock<Hosts>,
 }
@@ -148,6 +154,7 @@ impl Consign {
     pub async fn open_on(options: NodeOptions) -> Result<Consign, ServiceError> {
         let mut builder = Node::builder(options).map_err(ServiceError::storage)?;
         let catalogue = Arc::new(ArcSwap::from_pointee(Catalogue::empty(CatalogueId)));
+        let (shadow, shadow_task) = Shadow::new();
         let views = Arc::new(Views {
             catalogue: Arc::clone(&catalogue),
             atlas: ArcSwap::from_pointee(Atlas::default()),
@@ -156,6 +163,8 @@ impl Consign {
             rooms: Rooms::default(),
             replenisher: Replenisher::default(),
             decisions: metrics::counter!("consign_sourcing_decisions_total"),
+            shadow,
+            trial_news: Arc::default(),
             hosts: OnceLock::new(),
         });
         let definitions = builder.host(Arc::new(CatalogueBehaviour(Arc::clone(&views))));
@@ -174,6 +183,7 @@ impl Consign {
         let node = builder.start().await.map_err(ServiceError::storage)?;
         views.replenisher.start(Arc::downgrade(&views));
         views.rooms.start(Arc::downgrade(&views));
+        shadow_task.start();
         let external = ExternalIds::default();
         let inner = Inner {
             node,
@@ -189,6 +199,7 @@ impl Consign {
         let consign = Consign {
             inner: Arc::new(inner),
         };
+        trials::guard(&consign.inner);
         let answers = Arc::downgrade(&consign.inner);
         consign.inner.node.on_service(move |question| {
             let answers = answers.clone();

@@ -1,10 +1,11 @@
 //! Sourcing as an effect: gathers what a decision rests on, and asks `sourcing`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, LocationKind, Position};
-use consign_domain::ids::{LocationId, Sku};
+use consign_domain::ids::{LocationId, OrderId, Sku};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
 use consign_domain::order::{
     Assignment, Destination, Fulfilment, Header, NewLine, Order, Plan, ShortageRule, SplitPolicy,
@@ -18,6 +19,7 @@ use consign_sourcing::{
 use crate::goods;
 use crate::service::{Inner, Views};
 use crate::strategies;
+use crate::trying::Trying;
 use crate::view::AvailabilityOfSku;
 
 /// Locations that one decision looks at: the nearest.
@@ -29,6 +31,8 @@ pub(crate) struct Atlas {
     pub(crate) strategy: Compiled,
     /// Its number; 0 for the built-in one.
     pub(crate) strategy_number: u32,
+    /// Another version that is tried on real orders.
+    pub(crate) trial: Option<Arc<Trying>>,
     locations: Vec<Spot>,
     carriers: Vec<CarrierDefinition>,
 }
@@ -45,12 +49,16 @@ pub(crate) struct Spot {
 }
 
 impl Atlas {
-    pub(crate) fn of(catalogue: &Catalogue) -> Atlas {
+    /// `before` is the trial that ran until now.
+    pub(crate) fn of(catalogue: &Catalogue, before: Option<&Arc<Trying>>) -> Atlas {
         let (number, strategy) = strategies::active(catalogue);
-        Atlas::by(catalogue, number, strategy)
+        Atlas {
+            trial: Trying::of(catalogue, &strategy, number, before),
+            ..Atlas::by(catalogue, number, strategy)
+        }
     }
 
-    /// As [`Atlas::of`], by a strategy that may not be the active one.
+    /// As [`Atlas::of`], by a strategy that may not be the active one; nothing is tried.
     pub(crate) fn by(catalogue: &Catalogue, strategy_number: u32, strategy: Compiled) -> Atlas {
         let spot = |definition: &consign_domain::catalogue::LocationDefinition| Spot {
             id: definition.id.clone(),
@@ -63,6 +71,7 @@ impl Atlas {
         let mut locations: Vec<Spot> = catalogue.locations().map(spot).collect();
         locations.sort_unstable_by_key(|spot| spot.ordinal);
         Atlas {
+            trial: None,
             strategy,
             strategy_number,
             locations,
@@ -151,6 +160,7 @@ impl Atlas {
         cells_of: impl Fn(&Sku) -> S,
     ) -> Inputs {
         let Asked {
+            wants,
             terms,
             split,
             needs,
@@ -176,7 +186,7 @@ impl Atlas {
         let excluded = excluded.iter();
         let mut inputs = Inputs {
             rule_version: RULE_VERSION,
-            strategy: self.strategy_number,
+            strategy: wants.strategy,
             split,
             lines: needs.iter().map(line).collect(),
             candidates: Vec::new(),
@@ -185,8 +195,8 @@ impl Atlas {
             excluded: excluded
                 .filter_map(|(line, id)| Some((*line, ordinal(id)?)))
                 .collect(),
-            // The built-in strategy asks nothing about the order: nothing is stored of it.
-            facts: (self.strategy_number != BUILT_IN)
+            facts: wants
+                .facts
                 .then(|| Box::new(facts(terms, needs, catalogue, now()))),
         };
         let cells: Vec<S> = wanted.keys().map(|sku| cells_of(sku)).collect();
@@ -204,7 +214,7 @@ impl Atlas {
             .reserve(cells.len() * inputs.candidates.len());
         for (cells, pieces) in cells.iter().zip(wanted.values()) {
             // Never more than matters: what is stored with the decision stays small.
-            let most = pieces.saturating_add(u64::from(self.strategy.held_back_max()));
+            let most = pieces.saturating_add(u64::from(wants.held_back_max));
             let most = i64::try_from(most)
                 .unwrap_or(i64::MAX)
                 .min(i64::from(u32::MAX));
@@ -218,6 +228,7 @@ impl Atlas {
 
 /// An order as sourcing is asked about it.
 pub(crate) struct Asked<'a> {
+    pub(crate) wants: Wants,
     pub(crate) terms: &'a Terms<'a>,
     pub(crate) split: SplitPolicy,
     pub(crate) needs: &'a [Need<'a>],
@@ -260,6 +271,29 @@ impl<'a> Need<'a> {
             })
         };
         (0_u32..).zip(lines).filter_map(need).collect()
+    }
+}
+
+/// What is gathered for a decision, beside where stock is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    /// The version of the strategy that is to decide.
+    pub(crate) strategy: u32,
+    /// Units that it leaves at a location, at most.
+    pub(crate) held_back_max: u32,
+    /// Whether it asks about the order.
+    pub(crate) facts: bool,
+}
+
+impl Wants {
+    /// What the active version wants.
+    pub(crate) fn of(atlas: &Atlas) -> Wants {
+        Wants {
+            strategy: atlas.strategy_number,
+            held_back_max: atlas.strategy.held_back_max(),
+            // The built-in strategy asks nothing about the order: nothing is stored of it.
+            facts: atlas.strategy_number != BUILT_IN,
+        }
     }
 }
 
@@ -324,11 +358,12 @@ impl Views {
         } else {
             SplitPolicy::Allow
         };
-        self.decide(header, split, &needs, excluded, gives_up)
+        self.decide(&order.id, header, split, &needs, excluded, gives_up)
     }
 
     fn decide(
         &self,
+        order: &OrderId,
         header: &Header,
         split: SplitPolicy,
         needs: &[Need<'_>],
@@ -336,12 +371,22 @@ impl Views {
         gives_up: bool,
     ) -> (Plan, Option<ShortageRule>) {
         let atlas = self.atlas.load();
-        let inputs = self.inputs(&atlas, &Terms::of(header), split, needs, excluded);
-        let decided = decide(&atlas.strategy, &inputs);
+        let gather = |wants| self.inputs(&atlas, wants, &Terms::of(header), split, needs, excluded);
+        let (inputs, decided, by) = match &atlas.trial {
+            None => {
+                let inputs = gather(Wants::of(&atlas));
+                let decided = decide(&atlas.strategy, &inputs);
+                (inputs, decided, &atlas.strategy)
+            }
+            Some(trying) => {
+                let active = (atlas.strategy_number, &atlas.strategy);
+                trying.decide(active, order, gather(trying.wants), &self.shadow)
+            }
+        };
         let asked = gives_up || !decided.plan.short.is_empty();
         let rule = asked.then(|| {
             let skus = needs.iter().flat_map(|need| need.parts).map(|(sku, _)| sku);
-            atlas.strategy.shortage(&decided, skus)
+            by.shortage(&decided, skus)
         });
         let rule = rule.filter(|rule| gives_up || !rule.is_plain());
         let sourced = decided.plan;
@@ -363,7 +408,7 @@ impl Views {
         excluded: &[(u32, LocationId)],
     ) -> Vec<Assignment> {
         let atlas = self.atlas.load();
-        let inputs = self.inputs(&atlas, terms, split, needs, excluded);
+        let inputs = self.inputs(&atlas, Wants::of(&atlas), terms, split, needs, excluded);
         assignments_of(&atlas, &decide(&atlas.strategy, &inputs).plan)
     }
 
@@ -371,19 +416,21 @@ impl Views {
     pub(crate) fn inputs(
         &self,
         atlas: &Atlas,
+        wants: Wants,
         terms: &Terms<'_>,
         split: SplitPolicy,
         needs: &[Need<'_>],
         excluded: &[(u32, LocationId)],
     ) -> Inputs {
         let there = |sku: &Sku| self.availability.of(sku);
-        self.inputs_of(atlas, terms, split, (needs, excluded), there)
+        self.inputs_of(atlas, wants, terms, split, (needs, excluded), there)
     }
 
     /// The same, of stock as `there` says.
     pub(crate) fn inputs_of(
         &self,
         atlas: &Atlas,
+        wants: Wants,
         terms: &Terms<'_>,
         split: SplitPolicy,
         (needs, excluded): (&[Need<'_>], &[(u32, LocationId)]),
@@ -391,6 +438,7 @@ impl Views {
     ) -> Inputs {
         let now = || self.hosts().node.now();
         let asked = Asked {
+            wants,
             terms,
             split,
             needs,
@@ -450,7 +498,12 @@ impl Inner {
     /// The first decision, made before the order is sent on its way: one write fewer. `None` when
     /// nothing needs a location, and when a rule has something to say of what is short: the order
     /// then asks, and hears both.
-    pub(crate) fn first_plan(&self, header: &Header, lines: &[NewLine]) -> Option<Plan> {
+    pub(crate) fn first_plan(
+        &self,
+        order: &OrderId,
+        header: &Header,
+        lines: &[NewLine],
+    ) -> Option<Plan> {
         let needs = Need::of_all(lines);
         // Absurd orders are refused by the order itself; here they only must do no harm.
         let sane = lines.len() <= consign_domain::order::ORDER_LINES_MAX
@@ -460,13 +513,16 @@ impl Inner {
         if !sane || needs.is_empty() {
             return None;
         }
-        let (plan, rule) = self.views.decide(header, header.split, &needs, &[], false);
+        let (plan, rule) = self
+            .views
+            .decide(order, header, header.split, &needs, &[], false);
         rule.is_none().then_some(plan)
     }
 
     /// The first decision about what locations do not keep for the order already.
     pub(crate) fn rest_plan(
         &self,
+        order: &OrderId,
         header: &Header,
         lines: &[NewLine],
         held: &[Assignment],
@@ -481,7 +537,9 @@ impl Inner {
         if needs.is_empty() {
             return None;
         }
-        let (plan, rule) = self.views.decide(header, header.split, &needs, &[], false);
+        let (plan, rule) = self
+            .views
+            .decide(order, header, header.split, &needs, &[], false);
         rule.is_none().then_some(plan)
     }
 }

@@ -25,6 +25,7 @@ mod price;
 mod promise;
 mod stored;
 mod strategy;
+mod trial;
 mod wave;
 
 pub use calendar::{Calendar, Day, Time, Weekday, ZoneTable};
@@ -43,6 +44,7 @@ pub use strategy::{
     AfterAction, AfterReport, Closure, Compiled, Condition, Costs, Filters, KnownLocation, Lane,
     Profile, Restock, Rule, SplitRule, Strategy, StrategyError, Transit,
 };
+pub use trial::{Arm, Broken, Observed, broken, is_chosen};
 pub use wave::{WAVE_DECISIONS_MAX, Wave, WaveOrder, WavePlan, WavePlans, WaveStock, wave};
 
 /// The version of the rules that decides now; stored with each decision.

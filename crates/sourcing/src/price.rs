@@ -8,7 +8,7 @@ use consign_domain::money::Minor;
 
 use crate::cost::{weigh, with_promise};
 use crate::engine::{facts, rules_for};
-use crate::inputs::Inputs;
+use crate::inputs::{Candidate, Inputs};
 use crate::plan::Allotment;
 use crate::strategy::{Compiled, Costs, Filters, Order, Strategy, weighs_promises};
 
@@ -27,23 +27,27 @@ pub struct Price {
     pub shipments: u32,
 }
 
-/// Prices a plan by the first of the strategy's rules that is for the order. `None` when no rule is,
-/// or when a location of the plan is no candidate of the inputs.
+/// Prices a plan by the first of the strategy's rules that is for the order, else by its first. A
+/// location that is no candidate costs nothing but the split.
 #[must_use]
-pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Option<Price> {
+pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Price {
     let facts = facts(inputs);
     let order = Order::of(facts);
-    let (_, rule) = rules_for(strategy, &order, inputs).next()?;
+    let first = rules_for(strategy, &order, inputs).map(|(_, rule)| rule);
+    let Some(rule) = first.chain(&strategy.rules).next() else {
+        return Price::default();
+    };
     let costs = &rule.rule.costs;
     let mut locations: Vec<u32> = plan.iter().map(|of| of.ordinal).collect();
     locations.sort_unstable();
     locations.dedup();
     let mut price = Price::default();
     for ordinal in locations {
-        let nth = inputs
-            .candidates
-            .binary_search_by_key(&ordinal, |candidate| candidate.ordinal)
-            .ok()?;
+        price.shipments += 1;
+        let by_ordinal = |candidate: &Candidate| candidate.ordinal;
+        let Ok(nth) = inputs.candidates.binary_search_by_key(&ordinal, by_ordinal) else {
+            continue;
+        };
         let candidate = &inputs.candidates[nth];
         let mut site = weigh(costs, strategy.known(ordinal), facts, candidate);
         if weighs_promises(costs) {
@@ -53,14 +57,20 @@ pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Option
         let (lines, units) = own.fold((0, 0), |(lines, units), of| {
             (lines + 1, units + i64::from(of.units))
         });
-        price.cost += site.shipment + site.per_line * lines + site.per_unit * units;
-        price.rates += candidate.rate.unwrap_or(0);
-        price.handling += site.handling + site.per_line * lines;
+        let per_line = site.per_line.saturating_mul(lines);
+        let per_unit = site.per_unit.saturating_mul(units);
+        let all = [site.shipment, per_line, per_unit];
+        price.cost = all.into_iter().fold(price.cost, Minor::saturating_add);
+        price.rates = price.rates.saturating_add(candidate.rate.unwrap_or(0));
+        price.handling = [site.handling, per_line]
+            .into_iter()
+            .fold(price.handling, Minor::saturating_add);
         price.km += u64::from(candidate.km);
-        price.shipments += 1;
     }
-    price.cost += costs.split * i64::from(price.shipments.saturating_sub(1));
-    Some(price)
+    let beyond = i64::from(price.shipments.saturating_sub(1));
+    let split = costs.split.saturating_mul(beyond);
+    price.cost = price.cost.saturating_add(split);
+    price
 }
 
 impl Strategy {

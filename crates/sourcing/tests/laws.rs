@@ -2,7 +2,7 @@
 
 mod instance;
 
-use consign_sourcing::{Fate, explain, offers};
+use consign_sourcing::{Compiled, Facts, Fate, Inputs, decide, explain, offers, price};
 use instance::{Instance, Random};
 use proptest::prelude::*;
 
@@ -98,6 +98,50 @@ proptest! {
             prop_assert_ne!(other.locations, decided.plan.locations);
         }
     }
+
+    #[test]
+    fn a_plan_is_worth_what_it_cost(seed: u64) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        let decided = instance.decided();
+        prop_assume!(decided.rule == Some(0));
+        let worth = price(&instance.compiled(), &instance.inputs, &decided.plan.allotments).cost;
+        prop_assert_eq!(worth, decided.cost);
+    }
+
+    /// By anybody's weights, no plan of as many units is cheaper than the one that they made, if that
+    /// is proven.
+    #[test]
+    fn others_plans_are_not_cheaper_by_ones_own_weights(seed: u64) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        let (own, built_in) = (instance.compiled(), Compiled::default());
+        let by_built_in = decide(&built_in, &instance.inputs);
+        let by_own = decide(&own, &instance.inputs);
+        let short = |plan: &consign_sourcing::Sourced| plan.short.iter().map(|(_, units)| units).sum::<u32>();
+        prop_assume!(by_built_in.bound == by_built_in.cost && short(&by_own.plan) == short(&by_built_in.plan));
+        prop_assert!(price(&built_in, &instance.inputs, &by_own.plan.allotments).cost >= by_built_in.cost);
+    }
+
+    #[test]
+    fn what_was_gathered_for_two_serves_each(seed: u64, number: u32) {
+        let instance = Instance::ordinary(&mut Random(seed));
+        let own = instance.compiled();
+        let narrowed = instance.inputs.narrowed(number, own.held_back_max(), true);
+        prop_assert_eq!(narrowed.strategy, number);
+        prop_assert_eq!(&narrowed.facts, &instance.inputs.facts);
+        prop_assert_eq!(decide(&own, &narrowed).plan, decide(&own, &instance.inputs).plan);
+        let again = narrowed.narrowed(number, own.held_back_max(), true);
+        prop_assert_eq!(&again, &narrowed);
+        let built_in = Compiled::default();
+        let bare = instance.inputs.narrowed(0, built_in.held_back_max(), false);
+        // What locations have room for binds every strategy; nothing else is asked.
+        let room = instance.inputs.facts.as_ref().map(|facts| facts.room.clone());
+        let room = room.filter(|room| !room.is_empty());
+        let facts = room.map(|room| Box::new(Facts { room, ..Facts::default() }));
+        prop_assert_eq!(&bare.facts, &facts);
+        prop_assert!(no_more_than_needed(&bare));
+        let without = Inputs { facts, ..instance.inputs.clone() };
+        prop_assert_eq!(decide(&built_in, &bare).plan, decide(&built_in, &without).plan);
+    }
 }
 
 fn cost(instance: &Instance, units: &[Vec<u32>]) -> i64 {
@@ -117,4 +161,35 @@ fn cost(instance: &Instance, units: &[Vec<u32>]) -> i64 {
         }
     }
     if any { cost } else { 0 }
+}
+
+/// The built-in strategy holds nothing back, so what is there beyond the need is not kept.
+fn no_more_than_needed(inputs: &Inputs) -> bool {
+    let skus = inputs.available.len() / inputs.candidates.len();
+    (0..skus as u32).all(|sku| {
+        let parts = inputs.lines.iter().flat_map(|line| {
+            let own = line.parts.iter().filter(move |(of, _)| *of == sku);
+            own.map(|(_, per_unit)| line.units * per_unit)
+        });
+        let need: u32 = parts.sum();
+        (0..inputs.candidates.len()).all(|nth| inputs.available_at(sku, nth) <= need)
+    })
+}
+
+/// No rule is for the order: its plan is weighed by the first one all the same.
+#[test]
+fn a_plan_has_a_worth_where_no_rule_is_for_its_order() {
+    let mut random = Random(1);
+    let instance = Instance::ordinary(&mut random);
+    let plan = decide(&Compiled::default(), &instance.inputs).plan;
+    let strategy: consign_sourcing::Strategy = toml::from_str(
+        "name = \"by phone\"\n[[rules]]\nname = \"phone\"\nwhen.channels = [\"phone\"]\ncosts = { rate_permille = 0, handling_order = 7 }\n",
+    )
+    .expect("a strategy");
+    let weigher = strategy.compiled(&[]).expect("it names no location");
+    let shipments = plan.locations.len() as i64;
+    assert_eq!(
+        price(&weigher, &instance.inputs, &plan.allotments).cost,
+        7 * shipments
+    );
 }

@@ -12,6 +12,7 @@ mod serve;
 mod simulate;
 mod strategy;
 mod token;
+mod trial;
 mod verify;
 mod whatif;
 

@@ -1,4 +1,4 @@
-//! `consign strategy`: how orders are sourced, drafted from files, activated, rolled back.
+//! `consign strategy`: how orders are sourced, drafted from files, tried, activated, rolled back.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::node_options;
+use crate::cli::trial;
 use crate::exit::Failure;
 
 /// Shows the sourcing strategies of a running node's cluster, and changes which one decides.
@@ -19,6 +20,8 @@ use crate::exit::Failure;
 #[command(after_help = "\
 Examples:
   consign strategy draft cluster-config/strategies/nearest.toml
+  consign strategy canary 1 --share 5% --cost-max 110%
+  consign strategy trial
   consign strategy activate 1
   consign strategy list
   consign strategy rollback")]
@@ -59,6 +62,8 @@ enum Action {
     },
     /// Lets the version decide again that did before the last activation.
     Rollback,
+    #[command(flatten)]
+    Trial(trial::Action),
 }
 
 impl Strategy {
@@ -87,6 +92,16 @@ impl Strategy {
             Action::Rollback => {
                 let path = format!("{all}/rollback");
                 ask(&client, Method::POST, &path, Some(&json!({}))).await?
+            }
+            Action::Trial(action) => {
+                let said = action.act(&client).await?;
+                let text = if self.json {
+                    said.to_string()
+                } else {
+                    trial::text_of(&said)
+                };
+                println!("{text}");
+                return Ok(());
             }
         };
         if self.json {

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::traits::Traits;
+use super::trials::{TrialMode, TrialOutcome};
 use super::types::{CarrierDefinition, LocationDefinition, Product};
 
 /// What the catalogue can be told. `expected_version` is the definition's own; `Some(0)` stands for
@@ -63,6 +64,26 @@ pub enum CatalogueCommand {
         /// Which version the caller believes in.
         expected_version: Option<u64>,
     },
+    /// Tries a version of the strategy on real orders.
+    StartTrial {
+        /// The version.
+        number: u32,
+        /// How.
+        mode: TrialMode,
+        /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
+    /// Ends the running trial.
+    EndTrial {
+        /// Which one is meant; any where it is `None`.
+        trial: Option<u32>,
+        /// What it came to.
+        outcome: TrialOutcome,
+        /// Why, for people.
+        reason: CompactString,
+        /// Which revision of strategies the caller believes in.
+        expected_version: Option<u64>,
+    },
 }
 
 /// The definition that stands now.
@@ -103,6 +124,11 @@ pub enum CatalogueReply {
         number: u32,
         /// The number of the one that decides now.
         active: u32,
+    },
+    /// A trial of a version of the strategy.
+    Trial {
+        /// Which.
+        number: u32,
     },
 }
 

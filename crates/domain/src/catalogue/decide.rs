@@ -6,6 +6,7 @@ use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::state::{Catalogue, CatalogueEvent};
 use super::strategies;
 use super::traits::{self, Traits};
+use super::trials;
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind, Zone};
 use crate::entity::{Decision, DecisionOf};
 use crate::money::{AMOUNT_MAX, Currency};
@@ -54,6 +55,17 @@ pub(super) fn decide(catalogue: &Catalogue, command: &CatalogueCommand) -> Decid
         CatalogueCommand::RollBackStrategy { expected_version } => {
             strategies::roll_back(catalogue, *expected_version)
         }
+        CatalogueCommand::StartTrial {
+            number,
+            mode,
+            expected_version,
+        } => trials::start(catalogue, *number, mode, *expected_version),
+        CatalogueCommand::EndTrial {
+            trial,
+            outcome,
+            reason,
+            expected_version,
+        } => trials::end(catalogue, *trial, *outcome, reason, *expected_version),
         CatalogueCommand::Wake => Ok(Decision {
             events: Vec::new(),
             private: None,

@@ -7,6 +7,7 @@ mod decide;
 pub mod state;
 pub mod strategies;
 pub mod traits;
+pub mod trials;
 pub mod types;
 
 pub use command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
@@ -20,5 +21,9 @@ pub use strategies::{
 pub use traits::{
     ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, HANDLING_MAX, TRAIT_NAME_BYTES_MAX, Traits,
     is_attribute_value, is_trait_name,
+};
+pub use trials::{
+    Guardrails, REASON_BYTES_MAX, SHARE_PERMILLE_MAX, TRIALS_KEPT, Trial, TrialEnd, TrialMode,
+    TrialOutcome, Trials,
 };
 pub use types::*;

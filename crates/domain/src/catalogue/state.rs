@@ -14,6 +14,7 @@ use super::command::{CatalogueCommand, CatalogueRejection, CatalogueReply};
 use super::decide;
 use super::strategies::{Strategies, StrategyRecord, StrategyVersion};
 use super::traits::Traits;
+use super::trials::{TrialMode, TrialOutcome, Trials};
 use super::types::{CarrierDefinition, LocationDefinition, Product, ProductKind};
 use crate::by_sku::BySku;
 use crate::entity::{Context, DecisionOf, Effect, Entity, Stamp};
@@ -88,6 +89,26 @@ pub enum CatalogueEvent {
         /// As it is now; with nothing in it when nothing is particular any more.
         traits: Traits,
     },
+    /// A version of the sourcing strategy is tried on real orders.
+    TrialStarted {
+        /// Counts trials, from 1.
+        number: u32,
+        /// The version that is tried.
+        version: u32,
+        /// The active version, with which it is compared.
+        beside: u32,
+        /// How.
+        mode: TrialMode,
+    },
+    /// The trial is over.
+    TrialEnded {
+        /// Which.
+        number: u32,
+        /// What it came to.
+        outcome: TrialOutcome,
+        /// Why, for people.
+        reason: CompactString,
+    },
 }
 
 /// The catalogue asks nothing of anybody.
@@ -113,6 +134,7 @@ pub struct Catalogue {
     strategies: Strategies,
     /// Of those products about which something is particular.
     traits: OrdMap<Sku, Arc<Traits>>,
+    trials: Trials,
 }
 
 /// Of a product about which nothing is particular.
@@ -166,6 +188,11 @@ impl Catalogue {
     pub fn strategies(&self) -> &Strategies {
         &self.strategies
     }
+    /// Trials of them on real orders.
+    #[must_use]
+    pub fn trials(&self) -> &Trials {
+        &self.trials
+    }
     /// How a product's units are fulfilled; `None` for an unknown SKU.
     #[must_use]
     pub fn fulfilment_of(&self, sku: &Sku) -> Option<Fulfilment> {
@@ -204,6 +231,8 @@ pub enum CataloguePartKey {
     StrategyRecord,
     /// What is particular about a product.
     Traits(Sku),
+    /// Trials of them.
+    Trials,
 }
 
 /// A stored definition.
@@ -223,6 +252,8 @@ pub enum CataloguePart {
     StrategyRecord(StrategyRecord),
     /// What is particular about a product.
     Traits(Sku, Arc<Traits>),
+    /// Trials of them.
+    Trials(Trials),
 }
 
 impl Entity for Catalogue {
@@ -295,6 +326,17 @@ impl Entity for Catalogue {
             CatalogueEvent::ProductTraitsSet { sku, traits } => {
                 self.traits.insert(sku.clone(), Arc::new(traits.clone()));
             }
+            CatalogueEvent::TrialStarted {
+                number,
+                version,
+                beside,
+                mode,
+            } => self.trials.start(*number, *version, *beside, mode, stamp),
+            CatalogueEvent::TrialEnded {
+                number,
+                outcome,
+                reason,
+            } => self.trials.end(*number, *outcome, reason, stamp),
         }
     }
 
@@ -334,6 +376,9 @@ impl Entity for Catalogue {
                 CataloguePartKey::StrategyRecord
             }
             CatalogueEvent::ProductTraitsSet { sku, .. } => CataloguePartKey::Traits(sku.clone()),
+            CatalogueEvent::TrialStarted { .. } | CatalogueEvent::TrialEnded { .. } => {
+                CataloguePartKey::Trials
+            }
         };
         parts.push(changed);
     }
@@ -363,6 +408,10 @@ impl Entity for Catalogue {
             CataloguePartKey::Traits(sku) => {
                 let traits = self.traits.get(sku).cloned();
                 traits.map(|traits| CataloguePart::Traits(sku.clone(), traits))
+            }
+            CataloguePartKey::Trials => {
+                let trials = &self.trials;
+                (!trials.is_empty()).then(|| CataloguePart::Trials(trials.clone()))
             }
         };
         part.map(Cow::Owned)
@@ -395,6 +444,7 @@ impl Entity for Catalogue {
                 CataloguePart::Traits(sku, traits) => {
                     catalogue.traits.insert(sku, traits);
                 }
+                CataloguePart::Trials(trials) => catalogue.trials = trials,
             }
         }
         catalogue

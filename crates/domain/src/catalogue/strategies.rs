@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{CatalogueRejection, CatalogueReply};
 use super::decide::invalid;
 use super::state::{Catalogue, CatalogueEvent};
+use super::trials;
 use crate::entity::{Decision, DecisionOf, Stamp};
 use crate::time::Timestamp;
 
@@ -176,7 +177,7 @@ pub(super) fn activate(
     }
     let changes = strategies.active() != number;
     let event = changes.then_some(CatalogueEvent::StrategyActivated { number });
-    Ok(decided(event, number, number))
+    Ok(with_trial_ended(catalogue, decided(event, number, number)))
 }
 
 pub(super) fn roll_back(
@@ -190,14 +191,28 @@ pub(super) fn roll_back(
     }
     strategies.roll_back();
     let number = strategies.active();
-    Ok(decided(
-        Some(CatalogueEvent::StrategyRolledBack),
-        number,
-        number,
-    ))
+    let event = Some(CatalogueEvent::StrategyRolledBack);
+    Ok(with_trial_ended(catalogue, decided(event, number, number)))
 }
 
-fn expect(strategies: &Strategies, expected: Option<u64>) -> Result<(), CatalogueRejection> {
+/// A trial compares a version with the active one: it ends before another becomes that.
+fn with_trial_ended(
+    catalogue: &Catalogue,
+    mut decision: DecisionOf<Catalogue>,
+) -> DecisionOf<Catalogue> {
+    if let (CatalogueReply::Strategy { active, .. }, false) =
+        (&decision.reply, decision.events.is_empty())
+    {
+        let ended = trials::end_with_activation(catalogue, *active);
+        decision.events.splice(0..0, ended);
+    }
+    decision
+}
+
+pub(super) fn expect(
+    strategies: &Strategies,
+    expected: Option<u64>,
+) -> Result<(), CatalogueRejection> {
     let current = strategies.record.revision;
     match expected {
         Some(revision) if revision != current => {

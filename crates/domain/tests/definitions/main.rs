@@ -4,3 +4,4 @@
 mod carrier;
 mod catalogue;
 mod traits;
+mod trials;

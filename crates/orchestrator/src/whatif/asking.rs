@@ -7,7 +7,7 @@ use consign_sourcing::{Candidate, Decided, Inputs, RULE_VERSION, decide, price};
 
 use super::course::Course;
 use super::replay::{DraftStock, Replay, Seen};
-use crate::sourcing::{Asked, Need, Terms};
+use crate::sourcing::{Asked, Need, Terms, Wants};
 use crate::strategies;
 
 impl Replay<'_> {
@@ -68,6 +68,7 @@ impl Replay<'_> {
         let terms = Terms::of(header);
         let needs = needs_of(course, needs);
         let asked = Asked {
+            wants: Wants::of(&self.atlas),
             terms: &terms,
             split: recorded.map_or(header.split, |recorded| recorded.split),
             needs: &needs,
@@ -135,11 +136,9 @@ impl Replay<'_> {
         let short =
             |decided: &Decided| -> u32 { decided.plan.short.iter().map(|(_, units)| *units).sum() };
         let more_short = short(decided).saturating_sub(short(&least));
-        let money = match (paid, needed) {
-            (Some(paid), Some(needed)) if short(decided) == short(&least) => {
-                paid.cost - needed.cost
-            }
-            _ => 0,
+        let money = match short(decided) == short(&least) {
+            true => paid.cost - needed.cost,
+            false => 0,
         };
         self.regrets.note(decided.rule, money, more_short);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use consign_domain::money::Minor;
+use consign_domain::order::SplitPolicy;
 use consign_sourcing::{Allotment, InputLine, Inputs, Price, RULE_VERSION, Strategy, price};
 use serde::Serialize;
 
@@ -149,13 +150,12 @@ impl Regrets {
 }
 
 impl Figures {
-    fn note(&mut self, holding: &Holding, price: Option<Price>) {
+    fn note(&mut self, holding: &Holding, price: Price) {
         let locations = holding.locations();
         self.shipments += locations.len() as u64;
         self.split_orders += u64::from(locations.len() > 1);
         let units = holding.all().iter().map(|held| u64::from(held.units));
         self.units_served += units.sum::<u64>();
-        let price = price.unwrap_or_default();
         self.cost = self.cost.saturating_add(price.cost);
         self.rates = self.rates.saturating_add(price.rates);
         self.handling = self.handling.saturating_add(price.handling);
@@ -205,13 +205,12 @@ impl Replay<'_> {
                 continue;
             }
             report.orders_changed += 1;
-            let cost = |price: Option<Price>| price.map_or(0, |price| price.cost);
             report.moved.push(MovedOrder {
                 order: id.as_str().into(),
                 recorded: self.names(recorded),
                 draft: self.names(draft),
-                cost_recorded: cost(then),
-                cost_draft: cost(now),
+                cost_recorded: then.cost,
+                cost_draft: now.cost,
             });
         }
         let by = |moved: &MovedOrder| (moved.cost_draft - moved.cost_recorded).unsigned_abs();
@@ -231,7 +230,7 @@ impl Replay<'_> {
     }
 
     /// What it costs to have an order served so, by the draft's weights.
-    fn priced(&self, course: &Course, holding: &Holding) -> Option<Price> {
+    fn priced(&self, course: &Course, holding: &Holding) -> Price {
         let line = |(nth, line): (u32, &super::course::LineCourse)| InputLine {
             line: nth,
             units: line.of.quantity,
@@ -241,7 +240,7 @@ impl Replay<'_> {
         let inputs = Inputs {
             rule_version: RULE_VERSION,
             strategy: self.atlas.strategy_number,
-            split: course.header.as_ref()?.split,
+            split: SplitPolicy::Allow,
             lines: (0_u32..).zip(&course.lines).map(line).collect(),
             candidates: course.sites.values().copied().collect(),
             without_stock: Vec::new(),
