@@ -15,11 +15,11 @@ use consign_domain::order::{Destination, Fulfilment, SplitPolicy};
 use consign_domain::time::Timestamp;
 use consign_sourcing::{Day, Inputs, Offer, Promise, Sourced, decide, offers};
 
+use crate::atlas::{Atlas, Need, Terms, Wants};
 use crate::error::ServiceError;
 use crate::incoming::Supply;
 use crate::orders::ProductLine;
 use crate::service::{Consign, Views};
-use crate::sourcing::{Atlas, Need, Terms, Wants};
 
 /// Units of one location that are told of at most.
 const OFFER_UNITS_MAX: u32 = 1_000_000;

@@ -21,10 +21,10 @@ use consign_domain::order::{
 use consign_runtime::{Behaviour, Peer, TellError};
 use serde::{Deserialize, Serialize};
 
+use crate::atlas::Atlas;
 use crate::index;
 use crate::reservation_behaviour::Question;
 use crate::service::Views;
-use crate::sourcing::Atlas;
 
 /// Who asked, as told to the one who answers. Carried inside [`Peer`].
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use consign_domain::catalogue::Catalogue;
 use consign_domain::ids::Sku;
 use consign_sourcing::Facts;
 
-use crate::sourcing::Need;
+use crate::atlas::Need;
 
 /// Grams assumed at least of goods of which some weight is unknown: the weight break that most
 /// small parcels share.

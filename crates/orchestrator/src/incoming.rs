@@ -15,9 +15,9 @@ use consign_sourcing::Day;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
+use crate::atlas::Atlas;
 use crate::index;
 use crate::service::Views;
-use crate::sourcing::Atlas;
 
 /// How long what was announced for a moment that is past is still waited for.
 const LATE_MAX_MILLIS: i64 = 24 * 3_600 * 1_000;

@@ -4,6 +4,7 @@
 //! In: commands and queries of the gateway. Out: committed entities and typed refusals. This is
 //! the only crate in which orders and actors meet; it holds no HTTP and no storage format.
 
+mod atlas;
 mod availability;
 mod behaviour;
 mod blocks;

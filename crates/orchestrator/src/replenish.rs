@@ -14,9 +14,9 @@ use consign_runtime::Peer;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::atlas::Stock as _;
 use crate::index;
 use crate::service::Views;
-use crate::sourcing::Stock as _;
 
 /// Receipts that come within this time wake their orders together.
 const GATHER: Duration = Duration::from_millis(20);

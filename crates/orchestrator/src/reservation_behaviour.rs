@@ -15,10 +15,10 @@ use consign_domain::reservation::{
 use consign_runtime::{Behaviour, Peer, TellError};
 use serde::{Deserialize, Serialize};
 
+use crate::atlas::Terms;
 use crate::behaviour::{Asker, asker};
 use crate::reservations::cart_needs;
 use crate::service::Views;
-use crate::sourcing::Terms;
 
 /// What a reservation asked a location about a hold.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

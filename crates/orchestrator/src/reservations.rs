@@ -15,11 +15,11 @@ use consign_domain::reservation::{
 };
 use consign_runtime::{Call, Wait};
 
+use crate::atlas::Need;
 use crate::availability::{Cart, Shopper};
 use crate::error::ServiceError;
 use crate::options::CallMeta;
 use crate::service::Consign;
-use crate::sourcing::Need;
 
 /// Events that are read at a time when an earlier state is rebuilt.
 const EVENTS_PER_READ: usize = 1_000;

@@ -19,9 +19,9 @@ use consign_sourcing::Inputs;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use crate::atlas::Stock as _;
 use crate::index;
 use crate::service::Views;
-use crate::sourcing::Stock as _;
 
 /// What comes back within this time is looked at together.
 const GATHER: Duration = Duration::from_millis(20);

@@ -18,6 +18,7 @@ use consign_runtime::{
 };
 use tokio::sync::Notify;
 
+use crate::atlas::Atlas;
 use crate::behaviour::{CarrierBehaviour, CatalogueBehaviour, LocationBehaviour, OrderBehaviour};
 use crate::error::ServiceError;
 use crate::external::ExternalIds;
@@ -26,7 +27,6 @@ use crate::options::{CallMeta, ConsignOptions};
 use crate::replenish::Replenisher;
 use crate::reservation_behaviour::ReservationBehaviour;
 use crate::rooms::Rooms;
-use crate::sourcing::Atlas;
 use crate::trials;
 use crate::trying::Shadow;
 use crate::view::AvailabilityView;

@@ -19,7 +19,7 @@ use consign_sourcing::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::sourcing::Wants;
+use crate::atlas::Wants;
 use crate::strategies;
 
 /// Decisions that wait for a shadow at most.

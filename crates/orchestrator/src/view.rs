@@ -12,7 +12,7 @@ use consign_domain::ids::Sku;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
-use crate::sourcing::Stock;
+use crate::atlas::Stock;
 
 /// Locations that the view has room for; definitions beyond it are refused.
 pub const LOCATIONS_MAX: u32 = 4_096;

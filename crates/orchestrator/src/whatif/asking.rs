@@ -7,7 +7,7 @@ use consign_sourcing::{Candidate, Decided, Inputs, RULE_VERSION, decide, price};
 
 use super::course::Course;
 use super::replay::{DraftStock, Replay, Seen};
-use crate::sourcing::{Asked, Need, Terms, Wants};
+use crate::atlas::{Asked, Need, Terms, Wants};
 use crate::strategies;
 
 impl Replay<'_> {
@@ -37,7 +37,7 @@ impl Replay<'_> {
                 let terms = Terms::of(header);
                 let catalogue = &self.recording.catalogue;
                 let needs = needs_of(course, needs);
-                Box::new(crate::sourcing::facts(&terms, &needs, catalogue, at))
+                Box::new(crate::atlas::facts(&terms, &needs, catalogue, at))
             })),
             _ => None,
         };

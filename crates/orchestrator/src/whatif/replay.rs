@@ -13,7 +13,7 @@ use super::course::{Course, Held, LineCourse};
 use super::recorded::{Entry, Recording, What};
 use super::report::{Regrets, Report};
 use super::stock::Worlds;
-use crate::sourcing::{Atlas, Stock};
+use crate::atlas::{Atlas, Stock};
 use crate::strategies::known_locations;
 
 /// Why a recorded order cancelled units by itself; the draft's world has its own reasons.
