@@ -349,3 +349,59 @@ async fn what_is_no_after_action_is_refused_with_its_place() {
     node.place(&order(&[("A", 1, "1.00")])).await;
     node.stop().await;
 }
+
+/// Released one by one the older order takes from London what the younger one needs to come in one
+/// parcel; together it is served from Leeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_orders_are_released_together() {
+    let mut node = Node::start(CONSIGN).await;
+    node.define(&["A", "B"], &["LONDON", "LEEDS"]).await;
+    let costs = json!({"split": 1_000, "per_100_km": 10});
+    activate(&node, json!({"when_short": "park", "costs": costs}), &[]).await;
+    let older = node.place(&order(&[("A", 1, "1.00")])).await;
+    let younger = node
+        .place(&order(&[("A", 1, "1.00"), ("B", 1, "2.00")]))
+        .await;
+    for (location, sku) in [("LONDON", "A"), ("LONDON", "B"), ("LEEDS", "A")] {
+        node.receive(location, sku, 1).await;
+    }
+    assert_eq!(parked(&node).await.len(), 2);
+
+    let released = release_all(&node, json!({"together": true})).await;
+    let orders = released["orders"].as_array().expect("a list");
+    let ids: Vec<&str> = orders.iter().map(id).collect();
+    assert_eq!(ids, [id(&older), id(&younger)], "by their claims");
+    assert_eq!(parked(&node).await.len(), 0);
+    let wave = &released["wave"];
+    let figure = |name: &str| {
+        wave[name]
+            .as_i64()
+            .unwrap_or_else(|| panic!("{name}: {wave}"))
+    };
+    assert_eq!(
+        (figure("units_short"), figure("units_short_one_by_one")),
+        (0, 0)
+    );
+    assert!(figure("cost") + 900 < figure("cost_one_by_one"), "{wave}");
+
+    let is_allocated = |order: &Value| order["status"] == "allocated";
+    let from = |order: &Value| -> Vec<String> {
+        let lines = order["lines"].as_array().expect("lines").iter();
+        let parts = lines.flat_map(|line| line["allocations"].as_array().expect("a list"));
+        let names = parts.map(|part| part["location"].as_str().expect("a location"));
+        names.map(str::to_owned).collect()
+    };
+    let of_older = node.order_when(id(&older), "allocated", is_allocated).await;
+    assert_eq!(from(&of_older), ["LEEDS"]);
+    let of_younger = node
+        .order_when(id(&younger), "allocated", is_allocated)
+        .await;
+    assert_eq!(from(&of_younger), ["LONDON", "LONDON"]);
+    for order in [&older, &younger] {
+        assert_eq!(decision(&node, order).await["repeats"], true);
+    }
+    let nobody = release_all(&node, json!({"together": true})).await;
+    assert_eq!(nobody["orders"], json!([]));
+    recount(&node).await;
+    node.stop().await;
+}

@@ -12,7 +12,7 @@ use compact_str::CompactString;
 use consign_domain::catalogue::{BUILT_IN, CarrierDefinition, Catalogue, LocationKind};
 use consign_domain::ids::{LocationId, Sku};
 use consign_domain::money::{AMOUNT_MAX, Currency, Minor, UnitPrice};
-use consign_domain::order::{Destination, Fulfilment, Header, NewLine, SplitPolicy};
+use consign_domain::order::{Destination, Fulfilment, Header, NewLine, Order, SplitPolicy};
 use consign_domain::time::Timestamp;
 use consign_sourcing::{
     ASSUMED_KM, Candidate, Compiled, Facts, InputLine, Inputs, LineFacts, Place, RULE_VERSION,
@@ -254,6 +254,26 @@ pub(crate) struct Need<'a> {
 }
 
 impl<'a> Need<'a> {
+    /// Of some units of an order's lines: (index of a line, units).
+    pub(crate) fn of_some(order: &'a Order, units: &[(u32, u32)]) -> Vec<Need<'a>> {
+        let need = |(line, units): &(u32, u32)| {
+            let of = order.lines.get(*line as usize)?;
+            let Fulfilment::Physical(parts) = &of.fulfilment else {
+                return None;
+            };
+            Some(Need {
+                line: *line,
+                sku: &of.sku,
+                units: *units,
+                units_weighed: *units,
+                parts,
+                only: of.pickup_location.as_ref(),
+                unit_price: of.unit_price,
+            })
+        };
+        units.iter().filter_map(need).collect()
+    }
+
     /// Of those lines that need a location.
     pub(crate) fn of_all(lines: &'a [NewLine]) -> Vec<Need<'a>> {
         let need = |(nth, line): (u32, &'a NewLine)| {

@@ -37,6 +37,7 @@ mod tracking;
 mod trials;
 mod trying;
 mod view;
+mod waves;
 mod whatif;
 
 pub use availability::{
@@ -63,6 +64,7 @@ pub use strategies::{StrategyChange, StrategyHead, StrategyStands};
 pub use tracking::{Scan, TrackedShipment};
 pub use trials::{TrialChange, TrialStands};
 pub use trying::TrialFigures;
+pub use waves::{ReleasedWave, WaveFigures};
 pub use whatif::{
     ASSUMPTIONS, Figures, LocationLoad, MovedOrder, Recording, RecordingError, Report, RuleRegret,
     replay,

@@ -2,9 +2,7 @@
 
 use consign_domain::catalogue::Position;
 use consign_domain::ids::{LocationId, OrderId, Sku};
-use consign_domain::order::{
-    Assignment, Fulfilment, Header, NewLine, Order, Plan, ShortageRule, SplitPolicy,
-};
+use consign_domain::order::{Assignment, Header, NewLine, Order, Plan, ShortageRule, SplitPolicy};
 use consign_sourcing::{Allotment, Inputs, Sourced, decide};
 
 use crate::atlas::{Asked, Atlas, Need, Terms, Wants};
@@ -25,24 +23,7 @@ impl Views {
         let Some(header) = order.header.as_ref() else {
             return (Plan::default(), gives_up.then(ShortageRule::default));
         };
-        let needs: Vec<Need<'_>> = units
-            .iter()
-            .filter_map(|(line, units)| {
-                let of = order.lines.get(*line as usize)?;
-                let Fulfilment::Physical(parts) = &of.fulfilment else {
-                    return None;
-                };
-                Some(Need {
-                    line: *line,
-                    sku: &of.sku,
-                    units: *units,
-                    units_weighed: *units,
-                    parts,
-                    only: of.pickup_location.as_ref(),
-                    unit_price: of.unit_price,
-                })
-            })
-            .collect();
+        let needs = Need::of_some(order, units);
         let split = if order.must_be_whole() {
             header.split
         } else {
@@ -141,7 +122,7 @@ impl Views {
 }
 
 /// A plan with its locations by name.
-fn assignments_of(atlas: &Atlas, plan: &Sourced) -> Vec<Assignment> {
+pub(crate) fn assignments_of(atlas: &Atlas, plan: &Sourced) -> Vec<Assignment> {
     let assignment = |allotment: &Allotment| {
         let location = atlas.by_ordinal(allotment.ordinal)?.id.clone();
         Some(Assignment {

@@ -364,6 +364,14 @@ pub enum OrderCommand {
         /// commands are no larger for it.
         plan: Option<Box<Plan>>,
     },
+    /// A parked order is to be sourced again, by this plan, which was found together with those of
+    /// other parked orders. One that is not parked stays as it is.
+    ReleaseParkingWith {
+        /// Who is asked.
+        plan: Box<Plan>,
+        /// What becomes of what is short.
+        rule: Box<ShortageRule>,
+    },
 }
 
 /// What a caller hears once a command is durable.

@@ -34,6 +34,10 @@ pub enum Step {
     Receipt(u32, u32),
     Erase,
     ReleaseParking,
+    ReleaseParkingWith {
+        at: u32,
+        units: u32,
+    },
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -61,6 +65,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (line(), 1..4_u32).prop_map(|(l, u)| Step::Return(l, u)),
         4 => (number(), 0..5_u32).prop_map(|(r, d)| Step::Receipt(r, d)),
         1 => Just(Step::ReleaseParking),
+        1 => (0..3_u32, 0..4_u32).prop_map(|(at, units)| Step::ReleaseParkingWith { at, units }),
         1 => prop::bool::weighted(0.3).prop_map(|erase| if erase { Step::Erase } else { Step::Calm }),
     ]
 }
@@ -203,10 +208,28 @@ pub fn take(world: &mut World, step: &Step) {
         }
         Step::Erase => OrderCommand::ErasePersonalData,
         Step::ReleaseParking => OrderCommand::ReleaseParking,
+        Step::ReleaseParkingWith { at, units } => released_with(world, at, units),
     };
     let version = world.order.version;
     if world.tell(&command).is_err() {
         assert_eq!(world.order.version, version);
+    }
+}
+
+/// By a plan that asks one location for so many units of each line, whether it has them or not.
+fn released_with(world: &World, at: u32, units: u32) -> OrderCommand {
+    let lines = 0..world.order.lines.len() as u32;
+    let assignment = |line| Assignment {
+        line,
+        location: location(at as usize),
+        quantity: units,
+    };
+    OrderCommand::ReleaseParkingWith {
+        plan: Box::new(Plan {
+            assignments: lines.map(assignment).collect(),
+            inputs: Vec::new(),
+        }),
+        rule: Box::new(world.rule.clone()),
     }
 }
 

@@ -58,6 +58,36 @@ fn a_parked_order_waits_until_it_is_released() {
 }
 
 #[test]
+fn a_parked_order_is_released_by_a_plan_of_others() {
+    let mut world = placed_under(rule(ShortageAction::Park), header(), lines(), &STOCK);
+    world.receive(1, &sku("pan"), 5);
+    let order = &world.order;
+    let short = order
+        .lines
+        .iter()
+        .position(|line| line.units.backordered > 0);
+    let line = short.expect("it waits") as u32;
+    let release = OrderCommand::ReleaseParkingWith {
+        plan: Box::new(Plan {
+            assignments: vec![Assignment {
+                line,
+                location: location(1),
+                quantity: 1,
+            }],
+            inputs: vec![7],
+        }),
+        rule: Box::new(rule(ShortageAction::Park)),
+    };
+    world.tell(&release).expect("released");
+    world.settle();
+    assert_eq!(world.order.status(), OrderStatus::Allocated);
+    let last = world.order.attempts.last().expect("an attempt");
+    assert_eq!((last.line, &last.location), (line, &location(1)));
+    let again = world.tell(&release).expect("a repeat");
+    assert!(!again.changed, "it is not parked");
+}
+
+#[test]
 fn a_parked_order_is_parked_again_when_there_is_still_nothing() {
     let mut world = placed_under(rule(ShortageAction::Park), header(), lines(), &STOCK);
     world.tell(&OrderCommand::ReleaseParking).expect("released");

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use compact_str::CompactString;
 use consign_domain::order::{Order, OrderCommand, OrderStatus};
+use consign_orchestrator::WaveFigures;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -30,6 +31,9 @@ pub struct ReleaseParkedDto {
     /// `next_cursor` of the answer before; from the oldest if left out.
     #[schema(value_type = Option<String>)]
     pub cursor: Option<CompactString>,
+    /// Whether they are sourced together, under the stock and room that they share, instead of one
+    /// after another.
+    pub together: Option<bool>,
 }
 
 /// Orders that were released, oldest first.
@@ -39,6 +43,35 @@ pub struct ReleasedBody<'a> {
     orders: Vec<ReleasedOrderBody<'a>>,
     /// There are more; send it to go on behind these.
     next_cursor: Option<String>,
+    /// What they came to, if they were sourced together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<WaveBody>,
+}
+
+/// What orders came to that were sourced together. Costs are by the active strategy's weights, in minor units.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Wave)]
+pub struct WaveBody {
+    /// Units that nobody serves.
+    units_short: u64,
+    cost: i64,
+    /// Had they been sourced one by one.
+    units_short_one_by_one: u64,
+    cost_one_by_one: i64,
+    /// What no plans of all of them cost less than, where that is known.
+    cost_at_least: Option<i64>,
+}
+
+impl WaveBody {
+    fn of(figures: &WaveFigures) -> WaveBody {
+        WaveBody {
+            units_short: figures.short,
+            cost: figures.cost,
+            units_short_one_by_one: figures.short_one_by_one,
+            cost_one_by_one: figures.cost_one_by_one,
+            cost_at_least: figures.bound,
+        }
+    }
 }
 
 /// What became of an order that was released.
@@ -84,7 +117,7 @@ pub async fn release(
     )
 }
 
-/// Has parked orders sourced again, one after another, the oldest first. Sent again, it goes on with
+/// Has parked orders sourced again, the oldest first: one after another, or together. Sent again, it goes on with
 /// what is parked then.
 #[utoipa::path(post, path = "/v1/orders/parked/release", tag = "orders", request_body = ReleaseParkedDto,
     responses(
@@ -103,13 +136,24 @@ pub async fn release_all(
     }
     faults.finish(Some(()))?;
     let cursor = body.cursor.as_deref();
-    let released = gateway.consign.release_parked(cursor, limit, &call).await?;
-    let orders = released.items.iter();
+    let consign = &gateway.consign;
+    let (orders, next_cursor, wave) = if body.together.unwrap_or_default() {
+        let released = consign
+            .release_parked_together(cursor, limit, &call)
+            .await?;
+        let wave = WaveBody::of(&released.figures);
+        (released.orders, released.next_cursor, Some(wave))
+    } else {
+        let released = consign.release_parked(cursor, limit, &call).await?;
+        (released.items, released.next_cursor, None)
+    };
+    let orders = orders.iter();
     answer::json(
         StatusCode::OK,
         &ReleasedBody {
             orders: orders.map(|order| ReleasedOrderBody::of(order)).collect(),
-            next_cursor: released.next_cursor,
+            next_cursor,
+            wave,
         },
     )
 }

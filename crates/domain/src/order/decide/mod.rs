@@ -96,6 +96,7 @@ fn decide_placed(draft: &mut Draft, command: &OrderCommand) -> Result<(), OrderR
         }
         OrderCommand::Replenish => source::replenish(draft),
         OrderCommand::ReleaseParking => source::release(draft),
+        OrderCommand::ReleaseParkingWith { plan, rule } => source::release_with(draft, plan, rule),
         OrderCommand::Cancel { scope, reason } => cancel::cancel(draft, scope, reason)?,
         OrderCommand::Amend(amendments) => amend::amend(draft, amendments)?,
         OrderCommand::PlaceHold { reason, scope } => hold::place(draft, *reason, scope)?,

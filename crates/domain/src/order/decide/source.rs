@@ -249,6 +249,15 @@ pub(super) fn release(draft: &mut Draft) {
     }
 }
 
+/// As [`release`], with the answer: it was found together with those of other parked orders.
+pub(super) fn release_with(draft: &mut Draft, plan: &Plan, rule: &ShortageRule) {
+    if draft.order().is_parked() {
+        retry(draft);
+        let round = draft.order().round;
+        assign(draft, round, plan, rule);
+    }
+}
+
 /// Sources what is backordered anew, since stock may have come in.
 pub(super) fn retry(draft: &mut Draft) {
     let waiting = draft
