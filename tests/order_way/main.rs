@@ -7,6 +7,7 @@ mod fulfilling;
 mod holding;
 mod reserving;
 mod sourcing;
+mod waiting;
 
 /// The binary under test, built by cargo for these tests.
 const CONSIGN: &str = env!("CARGO_BIN_EXE_consign");

@@ -254,41 +254,44 @@ pub(crate) struct Need<'a> {
 }
 
 impl<'a> Need<'a> {
+    /// Of units of a line; none of what needs no location.
+    pub(crate) fn of_units(
+        (line, units): (u32, u32),
+        sku: &'a Sku,
+        fulfilment: &'a Fulfilment,
+        only: Option<&'a LocationId>,
+        unit_price: UnitPrice,
+    ) -> Option<Need<'a>> {
+        let Fulfilment::Physical(parts) = fulfilment else {
+            return None;
+        };
+        Some(Need {
+            line,
+            sku,
+            units,
+            units_weighed: units,
+            parts,
+            only,
+            unit_price,
+        })
+    }
+
     /// Of some units of an order's lines: (index of a line, units).
     pub(crate) fn of_some(order: &'a Order, units: &[(u32, u32)]) -> Vec<Need<'a>> {
-        let need = |(line, units): &(u32, u32)| {
-            let of = order.lines.get(*line as usize)?;
-            let Fulfilment::Physical(parts) = &of.fulfilment else {
-                return None;
-            };
-            Some(Need {
-                line: *line,
-                sku: &of.sku,
-                units: *units,
-                units_weighed: *units,
-                parts,
-                only: of.pickup_location.as_ref(),
-                unit_price: of.unit_price,
-            })
+        let need = |asked: &(u32, u32)| {
+            let of = order.lines.get(asked.0 as usize)?;
+            let only = of.pickup_location.as_ref();
+            Need::of_units(*asked, &of.sku, &of.fulfilment, only, of.unit_price)
         };
         units.iter().filter_map(need).collect()
     }
 
     /// Of those lines that need a location.
     pub(crate) fn of_all(lines: &'a [NewLine]) -> Vec<Need<'a>> {
-        let need = |(nth, line): (u32, &'a NewLine)| {
-            let Fulfilment::Physical(parts) = &line.fulfilment else {
-                return None;
-            };
-            Some(Need {
-                line: nth,
-                sku: &line.sku,
-                units: line.quantity,
-                units_weighed: line.quantity,
-                parts,
-                only: line.pickup_location.as_ref(),
-                unit_price: line.unit_price,
-            })
+        let need = |(nth, of): (u32, &'a NewLine)| {
+            let only = of.pickup_location.as_ref();
+            let asked = (nth, of.quantity);
+            Need::of_units(asked, &of.sku, &of.fulfilment, only, of.unit_price)
         };
         (0_u32..).zip(lines).filter_map(need).collect()
     }

@@ -275,20 +275,10 @@ fn covers(held: &[Assignment], lines: &[NewLine]) -> bool {
 
 /// What a cart's lines need yet: (index of a line, units).
 pub(crate) fn cart_needs<'a>(lines: &'a [CartLine], missing: &[(u32, u32)]) -> Vec<Need<'a>> {
-    let need = |(line, units): &(u32, u32)| {
-        let of = lines.get(*line as usize)?;
-        let Fulfilment::Physical(parts) = &of.fulfilment else {
-            return None;
-        };
-        Some(Need {
-            line: *line,
-            sku: &of.sku,
-            units: *units,
-            units_weighed: *units,
-            parts,
-            only: of.pickup_location.as_ref(),
-            unit_price: of.unit_price,
-        })
+    let need = |asked: &(u32, u32)| {
+        let of = lines.get(asked.0 as usize)?;
+        let only = of.pickup_location.as_ref();
+        Need::of_units(*asked, &of.sku, &of.fulfilment, only, of.unit_price)
     };
     missing.iter().filter_map(need).collect()
 }

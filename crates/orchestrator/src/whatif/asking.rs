@@ -1,5 +1,6 @@
 //! What a decision of the draft's rests on, who waits in its world, and what its rules lost.
 
+use consign_domain::catalogue::BUILT_IN;
 use consign_domain::ids::Sku;
 use consign_domain::order::{Assignment, Fulfilment};
 use consign_domain::time::Timestamp;
@@ -31,16 +32,17 @@ impl Replay<'_> {
         inputs.rule_version = RULE_VERSION;
         inputs.strategy = self.atlas.strategy_number;
         let course = &self.courses[order as usize];
-        let known = inputs.facts.take();
-        inputs.facts = match (&course.header, self.atlas.strategy_number) {
-            (Some(header), number) if number != 0 => Some(known.unwrap_or_else(|| {
-                let terms = Terms::of(header);
+        let asks = self.atlas.strategy_number != BUILT_IN;
+        inputs.facts = match &course.header {
+            Some(header) if asks && !knows_the_order(recorded) => {
                 let catalogue = &self.recording.catalogue;
                 let needs = needs_of(course, needs);
-                Box::new(crate::atlas::facts(&terms, &needs, catalogue, at))
-            })),
-            _ => None,
+                let facts = crate::atlas::facts(&Terms::of(header), &needs, catalogue, at);
+                Some(Box::new(facts))
+            }
+            _ => inputs.facts.take().filter(|_| asks),
         };
+        bind(&mut inputs, recorded);
         inputs
     }
 
@@ -211,20 +213,10 @@ fn skus_of<'c>(course: &'c Course, needs: &[(u32, u32)]) -> Vec<(&'c Sku, u32, u
 }
 
 fn needs_of<'c>(course: &'c Course, needs: &[(u32, u32)]) -> Vec<Need<'c>> {
-    let need = |(line, units): &(u32, u32)| {
-        let of = &course.lines.get(*line as usize)?.of;
-        let Fulfilment::Physical(parts) = &of.fulfilment else {
-            return None;
-        };
-        Some(Need {
-            line: *line,
-            sku: &of.sku,
-            units: *units,
-            units_weighed: *units,
-            parts,
-            only: of.pickup_location.as_ref(),
-            unit_price: of.unit_price,
-        })
+    let need = |asked: &(u32, u32)| {
+        let of = &course.lines.get(asked.0 as usize)?.of;
+        let only = of.pickup_location.as_ref();
+        Need::of_units(*asked, &of.sku, &of.fulfilment, only, of.unit_price)
     };
     needs.iter().filter_map(need).collect()
 }
@@ -240,7 +232,21 @@ fn as_it_was(inputs: &mut Inputs, recorded: &Inputs) {
             *candidate = recorded.candidates[at];
         }
     }
-    if inputs.facts.is_some() && recorded.facts.is_some() {
+    if inputs.facts.is_some() && knows_the_order(recorded) {
         inputs.facts.clone_from(&recorded.facts);
+    }
+    bind(inputs, recorded);
+}
+
+/// Whether a recorded decision was told about the order; by the built-in strategy it was told of room at most.
+fn knows_the_order(recorded: &Inputs) -> bool {
+    recorded.strategy != BUILT_IN && recorded.facts.is_some()
+}
+
+/// The room that locations had binds every strategy.
+fn bind(inputs: &mut Inputs, recorded: &Inputs) {
+    let room = recorded.facts.as_ref().map(|facts| &facts.room);
+    if let Some(room) = room.filter(|room| !room.is_empty()) {
+        inputs.facts.get_or_insert_default().room.clone_from(room);
     }
 }

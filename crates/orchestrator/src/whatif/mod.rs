@@ -23,7 +23,7 @@ pub use replay::replay;
 pub use report::{Figures, LocationLoad, MovedOrder, Report, RuleRegret};
 
 /// What is taken for granted where the record is silent; part of every report.
-pub const ASSUMPTIONS: [&str; 7] = [
+pub const ASSUMPTIONS: [&str; 8] = [
     "An order whose plans come out as they did shares everything that was recorded of it.",
     "A location grants what it has: nobody refuses an order that was never sent to it.",
     "What staff rejected, or did not find, at a location is rejected or not found there in the draft's \
@@ -31,6 +31,8 @@ pub const ASSUMPTIONS: [&str; 7] = [
     "Receipts, counts, adjustments, transfers and returns happen as recorded, as changes.",
     "What a customer cancelled is cancelled, first of what waits, then of what was reserved last.",
     "What the draft parks stays parked.",
+    "Where a location's capacity was limited, the draft sees the room that was recorded, and none is used up by what \
+     it sends there.",
     "An order that waits is tried again when stock comes in, the one first that was placed first; where the record \
      says nothing about a location, it is where it is now, and carriers ask what they ask now.",
 ];
