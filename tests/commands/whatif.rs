@@ -266,3 +266,80 @@ async fn what_cannot_be_replayed_is_refused() {
     refused(&["--orders", noise, "--strategy", "0"], "line 1 of").await;
     node.stop().await;
 }
+
+const LONDON_FIRST: &str = r#"
+name = "london first"
+[[rules]]
+name = "from anywhere"
+[rules.costs]
+per_100_km = 100
+split = 5
+"#;
+
+/// London may take on four units a day. A draft that sends it less sends it no more than that either, and
+/// where the draft decides as the live strategy did, it is as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn capacity_is_carried_forward() {
+    let mut node = Node::start(CONSIGN).await;
+    node.define(&["A"], &["LONDON", "LEEDS", "GLASGOW"]).await;
+    for location in ["LONDON", "LEEDS", "GLASGOW"] {
+        node.receive(location, "A", 100).await;
+    }
+    let limits = json!({"units_per_day": 4});
+    node.put("/v1/locations/LONDON/capacity", &limits)
+        .send()
+        .await;
+    let home = tempfile::tempdir().expect("a directory");
+    let path = |name: &str, text: &str| {
+        let path = file(home.path(), name, text);
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (far, near) = (
+        path("far.toml", GLASGOW_ONLY),
+        path("near.toml", LONDON_FIRST),
+    );
+    let url = node.url();
+    for action in [["draft", &far], ["activate", "1"]] {
+        let told = [&["strategy", "--target", &url], &action[..]].concat();
+        run(CONSIGN, told).await.ok();
+    }
+    // Two by the one strategy, four by the other.
+    for nth in 0..6 {
+        if nth == 2 {
+            let told = ["strategy", "--target", &url, "activate", "0"];
+            run(CONSIGN, told).await.ok();
+        }
+        node.place(&order(&[("A", 1, "2.00")])).await;
+    }
+    let asked = [
+        "--target",
+        &url,
+        "--strategy",
+        "built-in",
+        "--strategy",
+        &near,
+    ];
+    let said = whatif(&asked).await.ok().json();
+    let reports = said["reports"].as_array().expect("reports");
+    let units = |report: &Value, location: &str, of: &str| {
+        let loads = report["locations"].as_array().expect("loads").iter();
+        let load = loads.clone().find(|load| load["location"] == location);
+        load.map_or(0, |load| load[of].as_u64().expect("a figure"))
+    };
+    for report in reports {
+        let recorded = |location| units(report, location, "units_recorded");
+        assert_eq!(
+            (recorded("LONDON"), recorded("GLASGOW")),
+            (4, 2),
+            "{report:#}"
+        );
+        // Two that went to Glasgow would have filled London for the last two: they go to Leeds.
+        let draft = |location| units(report, location, "units_draft");
+        assert_eq!(
+            (draft("LONDON"), draft("LEEDS"), draft("GLASGOW")),
+            (4, 2, 0),
+            "{report:#}"
+        );
+    }
+    node.stop().await;
+}

@@ -62,7 +62,7 @@ impl RecordingQuery {
 /// What happened, as far as sourcing rests on it, as JSON lines: what `consign whatif` replays.
 #[utoipa::path(get, path = "/v1/recording", tag = "strategies", params(RecordingQuery),
     responses(
-        (status = 200, description = "A line each: `head`, `definition`, `stands`, `stock`, `order`, `decided`, `end`. One that does not end with `end` was cut off.", content_type = "application/jsonl"),
+        (status = 200, description = "A line each: `head`, `definition`, `stands`, `stock`, `limited`, `order`, `decided`, `end`. One that does not end with `end` was cut off.", content_type = "application/jsonl"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn recording(

@@ -8,7 +8,7 @@
 use consign_domain::catalogue::CatalogueEvent;
 use consign_domain::entity::Entity;
 use consign_domain::ids::{LocationId, OrderId, Sku};
-use consign_domain::location::LocationEvent;
+use consign_domain::location::{CapacityLimits, LocationEvent};
 use consign_domain::order::{Assignment, OrderEvent};
 use consign_domain::time::Timestamp;
 use consign_sourcing::Inputs;
@@ -60,6 +60,15 @@ pub enum Recorded {
         order: Option<OrderId>,
         /// Units more or fewer, by SKU.
         changes: Vec<(Sku, i64)>,
+    },
+    /// What a location takes on was limited, also before the window.
+    Limited {
+        /// When.
+        at: Timestamp,
+        /// Which.
+        location: LocationId,
+        /// How much, from then on.
+        limits: CapacityLimits,
     },
     /// Something happened to an order.
     Order {
@@ -160,9 +169,7 @@ impl Consign {
         let page = self.events_after(cursor, limit)?;
         let mut lines = Vec::new();
         for happened in page.events {
-            if happened.stamp.recorded_at >= window.since {
-                note(happened, window, &mut lines)?;
-            }
+            note(happened, window, &mut lines)?;
         }
         Ok((lines, page.cursor))
     }
@@ -176,6 +183,15 @@ fn note(
 ) -> Result<(), ServiceError> {
     let at = happened.stamp.recorded_at;
     match happened.kind {
+        HappenedKind::Location(LocationEvent::CapacitySet { limits }) => {
+            let location = LocationId::new(&happened.entity).map_err(ServiceError::storage)?;
+            lines.push(Recorded::Limited {
+                at,
+                location,
+                limits,
+            });
+        }
+        _ if at < window.since => {}
         HappenedKind::Order(event) => {
             let order = OrderId::new(&happened.entity).map_err(ServiceError::storage)?;
             lines.extend(of_order(at, order, event, window)?);

@@ -101,12 +101,18 @@ impl Rooms {
         let now = now();
         let wanted: u64 = inputs.lines.iter().map(|line| u64::from(line.units)).sum();
         let mut room: Vec<(u32, u32)> = Vec::new();
+        // Who asks about the order asks about locations' work too.
+        let mut load: Vec<(u32, u32)> = Vec::new();
+        let asks = inputs.facts.is_some();
         {
             let known = self.known.read();
             for candidate in &inputs.candidates {
                 let Some(capacity) = known.get(&candidate.ordinal) else {
                     continue;
                 };
+                if asks && let Some(permille) = capacity.load_permille(now) {
+                    load.push((candidate.ordinal, permille));
+                }
                 let units = capacity.room(now).for_new_order();
                 if u64::from(units) < wanted {
                     room.push((candidate.ordinal, units));
@@ -116,6 +122,9 @@ impl Rooms {
         }
         if !room.is_empty() {
             inputs.facts.get_or_insert_default().room = room;
+        }
+        if let Some(facts) = inputs.facts.as_mut().filter(|_| asks) {
+            facts.load_permille = load;
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Price {
     pub km: u64,
     /// Shipments.
     pub shipments: u32,
+    /// Days until the last of them is promised to be there; `None` where a part of it is not promised.
+    pub days: Option<i64>,
 }
 
 /// Prices a plan by the first of the strategy's rules that is for the order, else by its first. A
@@ -41,13 +43,21 @@ pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Price 
     let mut locations: Vec<u32> = plan.iter().map(|of| of.ordinal).collect();
     locations.sort_unstable();
     locations.dedup();
-    let mut price = Price::default();
+    let mut price = Price {
+        days: (strategy.promises() && !locations.is_empty()).then_some(0),
+        ..Price::default()
+    };
     for ordinal in locations {
         price.shipments += 1;
         let by_ordinal = |candidate: &Candidate| candidate.ordinal;
         let Ok(nth) = inputs.candidates.binary_search_by_key(&ordinal, by_ordinal) else {
+            price.days = None;
             continue;
         };
+        price.days = price.days.and_then(|days| {
+            let promised = strategy.promised_days(inputs, nth)?;
+            Some(days.max(promised))
+        });
         let candidate = &inputs.candidates[nth];
         let mut site = weigh(costs, strategy.known(ordinal), facts, candidate);
         if weighs_promises(costs) {

@@ -239,6 +239,29 @@ impl Capacity {
         }
     }
 
+    /// What has been taken on of the limit that is nearest to its end, in thousandths of it; `None`
+    /// where nothing is limited. A limit of nothing is full, and one that was lowered may be more.
+    #[must_use]
+    pub fn load_permille(&self, now: Timestamp) -> Option<u32> {
+        let (hour, day) = (self.hour(now), self.day(now));
+        let limits = &self.limits;
+        let share = |(limit, used): (Option<u32>, u64)| {
+            let limit = limit?;
+            if limit == 0 {
+                return Some(1_000);
+            }
+            let share = used.saturating_mul(1_000) / u64::from(limit);
+            Some(u32::try_from(share).unwrap_or(u32::MAX))
+        };
+        let all = [
+            (limits.units_per_hour, hour.units),
+            (limits.units_per_day, day.units),
+            (limits.orders_per_hour, hour.orders),
+            (limits.orders_per_day, day.orders),
+        ];
+        all.into_iter().filter_map(share).max()
+    }
+
     /// What of a limit is open: all of it, or in the warm-up a share, rounded down.
     fn open(&self, limit: u32, window: CapacityWindow, span: Span, now: Timestamp) -> u32 {
         let warm_up = self.warm_up_micros(span);
@@ -293,20 +316,23 @@ impl Capacity {
         windows.filter(move |window| window.counted_since <= at)
     }
 
-    fn take(&mut self, units: u32, is_new_order: bool, now: Timestamp) {
+    /// Units are granted now, to an order that counts from now on or to one that counts already.
+    pub fn take(&mut self, units: u32, is_new_order: bool, now: Timestamp) {
         for window in self.counting(now, now) {
             window.units = window.units.saturating_add(u64::from(units));
             window.orders = window.orders.saturating_add(u64::from(is_new_order));
         }
     }
 
-    fn give_back_units(&mut self, units: u32, at: Timestamp, now: Timestamp) {
+    /// Units that were granted `at` a moment are given back, to the windows of it that are not over.
+    pub fn give_back_units(&mut self, units: u32, at: Timestamp, now: Timestamp) {
         for window in self.counting(at, now) {
             window.units = window.units.saturating_sub(u64::from(units));
         }
     }
 
-    fn give_back_order(&mut self, at: Timestamp, now: Timestamp) {
+    /// An order that was counted `at` a moment no longer counts.
+    pub fn give_back_order(&mut self, at: Timestamp, now: Timestamp) {
         for window in self.counting(at, now) {
             window.orders = window.orders.saturating_sub(1);
         }
@@ -404,6 +430,23 @@ mod tests {
 
     fn units(capacity: &Capacity, now: Timestamp) -> u32 {
         capacity.room(now).units.expect("it is limited")
+    }
+
+    #[test]
+    fn load_is_that_of_the_tightest_limit() {
+        let mut capacity = Capacity::new(limits(10, 0), NOON);
+        capacity.take(7, true, NOON);
+        assert_eq!(capacity.load_permille(NOON), Some(700));
+        assert_eq!(capacity.load_permille(minutes(60)), Some(0));
+        let orders = CapacityLimits {
+            orders_per_day: Some(1),
+            ..limits(10, 0)
+        };
+        assert_eq!(capacity.with(orders, NOON).load_permille(NOON), Some(1_000));
+        let shut = capacity.with(limits(0, 0), NOON);
+        assert_eq!(shut.load_permille(NOON), Some(1_000));
+        let none = capacity.with(CapacityLimits::default(), NOON);
+        assert_eq!(none.load_permille(NOON), None);
     }
 
     #[test]

@@ -42,14 +42,14 @@ impl Replay<'_> {
             }
             _ => inputs.facts.take().filter(|_| asks),
         };
-        bind(&mut inputs, recorded);
+        self.bind(&mut inputs, Some(recorded));
         inputs
     }
 
     /// What a decision would have seen in the draft's world; beside a recorded one, as that saw it
     /// where both worlds are the same.
     pub(super) fn ask(
-        &self,
+        &mut self,
         order: u32,
         needs: &[(u32, u32)],
         recorded: Option<&Inputs>,
@@ -97,7 +97,21 @@ impl Replay<'_> {
         if let Some(recorded) = recorded {
             as_it_was(&mut inputs, recorded);
         }
+        self.bind(&mut inputs, recorded);
         inputs
+    }
+
+    /// Tells a decision what room there is: as it was seen, where both worlds have taken on the same.
+    fn bind(&mut self, inputs: &mut Inputs, recorded: Option<&Inputs>) {
+        let seen = recorded.filter(|_| self.rooms.same());
+        let Some(recorded) = seen else {
+            self.rooms.bound(inputs, self.now);
+            return;
+        };
+        let room = recorded.facts.as_ref().map(|facts| &facts.room);
+        if let Some(room) = room.filter(|room| !room.is_empty()) {
+            inputs.facts.get_or_insert_default().room.clone_from(room);
+        }
     }
 
     /// Units of a SKU that a version which decided in the recorded world kept back at most: what its
@@ -235,18 +249,9 @@ fn as_it_was(inputs: &mut Inputs, recorded: &Inputs) {
     if inputs.facts.is_some() && knows_the_order(recorded) {
         inputs.facts.clone_from(&recorded.facts);
     }
-    bind(inputs, recorded);
 }
 
 /// Whether a recorded decision was told about the order; by the built-in strategy it was told of room at most.
 fn knows_the_order(recorded: &Inputs) -> bool {
     recorded.strategy != BUILT_IN && recorded.facts.is_some()
-}
-
-/// The room that locations had binds every strategy.
-fn bind(inputs: &mut Inputs, recorded: &Inputs) {
-    let room = recorded.facts.as_ref().map(|facts| &facts.room);
-    if let Some(room) = room.filter(|room| !room.is_empty()) {
-        inputs.facts.get_or_insert_default().room.clone_from(room);
-    }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use consign_domain::ids::LocationId;
 use consign_domain::order::{Fulfilment, Header, NewLine};
+use consign_domain::time::Timestamp;
 use consign_sourcing::{Allotment, Candidate, Facts};
 
 /// Units of a line at a location.
@@ -63,6 +64,10 @@ impl Holding {
 
     pub(super) fn all(&self) -> &[Held] {
         &self.0
+    }
+
+    pub(super) fn has(&self, ordinal: u32) -> bool {
+        self.0.iter().any(|held| held.ordinal == ordinal)
     }
 
     /// Locations, by rising ordinal.
@@ -127,6 +132,8 @@ pub(super) struct Course {
     pub(super) sites: BTreeMap<u32, Candidate>,
     pub(super) facts: Option<Box<Facts>>,
     pub(super) excluded: Vec<(u32, LocationId)>,
+    /// When it was first given something at a location; only of limited ones.
+    pub(super) given_at: BTreeMap<u32, Timestamp>,
     /// Units that its first decision left short, if there was one: recorded, and the draft's.
     pub(super) first_short: Option<(u32, u32)>,
 }

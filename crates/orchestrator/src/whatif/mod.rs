@@ -15,6 +15,7 @@ mod course;
 mod recorded;
 mod replay;
 mod report;
+mod rooms;
 mod shortage;
 mod stock;
 
@@ -31,8 +32,8 @@ pub const ASSUMPTIONS: [&str; 8] = [
     "Receipts, counts, adjustments, transfers and returns happen as recorded, as changes.",
     "What a customer cancelled is cancelled, first of what waits, then of what was reserved last.",
     "What the draft parks stays parked.",
-    "Where a location's capacity was limited, the draft sees the room that was recorded, and none is used up by what \
-     it sends there.",
+    "A limited location takes on in the draft's world what the draft sends it; what it had taken on before the first order is not \
+     counted.",
     "An order that waits is tried again when stock comes in, the one first that was placed first; where the record \
      says nothing about a location, it is where it is now, and carriers ask what they ask now.",
 ];

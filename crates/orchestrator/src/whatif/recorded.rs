@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use consign_domain::catalogue::{Catalogue, CatalogueEvent, CatalogueId};
 use consign_domain::entity::{Entity, Stamp};
 use consign_domain::ids::{LocationId, OrderId, Sku};
+use consign_domain::location::CapacityLimits;
 use consign_domain::order::{Assignment, OrderEvent};
 use consign_domain::time::Timestamp;
 use consign_sourcing::{Inputs, Strategy};
@@ -56,6 +57,11 @@ pub(super) enum What {
         order: Option<u32>,
         /// (SKU, units).
         changes: Vec<(u32, i64)>,
+    },
+    /// A location was limited.
+    Limited {
+        ordinal: u32,
+        limits: CapacityLimits,
     },
     /// Something about an order.
     Order { order: u32, event: Box<OrderEvent> },
@@ -196,6 +202,14 @@ impl Reading {
                 order,
                 changes,
             } => self.stock((at, &location, version), order, &changes)?,
+            Recorded::Limited {
+                at,
+                location,
+                limits,
+            } => {
+                let ordinal = self.recording.ordinal(&location)?;
+                self.note(at, What::Limited { ordinal, limits });
+            }
             Recorded::Order { at, order, event } => {
                 let order = self.order(&order);
                 self.note(at, What::Order { order, event });

@@ -12,6 +12,7 @@ use consign_sourcing::{Compiled, Decided, Inputs, Strategy, StrategyError, decid
 use super::course::{Course, Held, LineCourse};
 use super::recorded::{Entry, Recording, What};
 use super::report::{Regrets, Report};
+use super::rooms::{Load, Rooms, World};
 use super::stock::Worlds;
 use crate::atlas::{Atlas, Stock};
 use crate::strategies::known_locations;
@@ -48,12 +49,14 @@ pub(super) struct Replay<'r> {
     /// The same strategy without preferences: what must be paid at least.
     pub(super) money: Compiled,
     pub(super) worlds: Worlds,
+    pub(super) rooms: Rooms,
     pub(super) courses: Vec<Course>,
     placed: u32,
+    pub(super) now: Timestamp,
     /// Orders on their own way that wait for a SKU, in the order in which they were placed.
     pub(super) waiting: BTreeMap<u32, BTreeSet<(u32, u32)>>,
     /// SKUs of which there is more than before in the draft's world.
-    risen: BTreeSet<u32>,
+    pub(super) risen: BTreeSet<u32>,
     /// What versions that decided in the recorded world keep back at most.
     pub(super) held_back: BTreeMap<u32, u32>,
     pub(super) decisions: u64,
@@ -120,8 +123,10 @@ impl<'r> Replay<'r> {
             atlas: Atlas::by(catalogue, number, compiled),
             money,
             worlds: Worlds::new(recording.levels.clone()),
+            rooms: Rooms::default(),
             courses: vec![Course::default(); recording.orders.len()],
             placed: 0,
+            now: Timestamp::ZERO,
             waiting: BTreeMap::new(),
             risen: BTreeSet::new(),
             held_back: BTreeMap::new(),
@@ -132,12 +137,20 @@ impl<'r> Replay<'r> {
     }
 
     fn take(&mut self, entry: &Entry) {
+        self.now = entry.at;
+        if self.rooms.has_opened(entry.at) {
+            self.risen.extend(self.waiting.keys());
+        }
         match &entry.what {
             What::Stock {
                 ordinal,
                 order,
                 changes,
             } => self.stock(*ordinal, *order, changes),
+            What::Limited { ordinal, limits } => {
+                self.rooms.limit(*ordinal, *limits, entry.at);
+                self.risen.extend(self.waiting.keys());
+            }
             What::Order { order, event } => self.happened(*order, event, entry.at),
             What::Decided {
                 order,
@@ -230,9 +243,16 @@ impl<'r> Replay<'r> {
 
     fn granted(&mut self, order: u32, location: &LocationId, grants: &[AttemptUnits]) {
         let ordinal = self.ordinal(location);
-        let course = &mut self.courses[order as usize];
         for grant in grants {
+            let course = &mut self.courses[order as usize];
+            let load = Load {
+                ordinal,
+                units: grant.units,
+                at: self.now,
+                whole_order: !course.recorded.has(ordinal),
+            };
             course.recorded.add(grant.line, ordinal, grant.units);
+            self.load(order, self.world_of(order), load);
         }
     }
 
@@ -290,7 +310,8 @@ impl<'r> Replay<'r> {
         for of in releases {
             let course = &mut self.courses[order as usize];
             let back = of.cancelled + of.unsourced;
-            course.recorded.take(of.line, ordinal, back);
+            let back = course.recorded.take(of.line, ordinal, back);
+            self.unload(order, self.world_of(order), (ordinal, back));
             self.cancel_recorded(order, of.line, of.cancelled);
             if !self.courses[order as usize].is_own {
                 continue;
@@ -412,8 +433,14 @@ impl<'r> Replay<'r> {
 
     /// Reserves what a plan gives, in the draft's world; what is short waits or is cancelled.
     fn reserve(&mut self, order: u32, inputs: &Inputs, plan: &[Held], decided: &Decided) {
-        let course = &mut self.courses[order as usize];
         for held in plan {
+            let course = &mut self.courses[order as usize];
+            let load = Load {
+                ordinal: held.ordinal,
+                units: held.units,
+                at: self.now,
+                whole_order: !course.own.has(held.ordinal),
+            };
             course.own.add(held.line, held.ordinal, held.units);
             for (sku, per_unit) in &course.lines[held.line as usize].parts {
                 let pieces = i64::from(held.units) * i64::from(*per_unit);
@@ -424,6 +451,7 @@ impl<'r> Replay<'r> {
             if let Ok(at) = candidates.binary_search_by_key(&held.ordinal, by_ordinal) {
                 course.sites.insert(held.ordinal, candidates[at]);
             }
+            self.load(order, World::Draft, load);
         }
         self.settle(order, decided);
         self.note_waiting(order);
@@ -438,6 +466,7 @@ impl<'r> Replay<'r> {
                 self.worlds.draft_only(*sku, ordinal, pieces);
                 self.risen.insert(*sku);
             }
+            self.unload(order, World::Draft, (ordinal, taken));
         }
         taken
     }

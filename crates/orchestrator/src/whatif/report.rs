@@ -38,6 +38,11 @@ pub struct Figures {
     pub stockouts: u64,
     /// Units that first decisions left short.
     pub units_short_at_first: u64,
+    /// Orders to which the draft promises a day for all that was ordered: nothing of them waits, and it
+    /// knows how long their parcels are under way.
+    pub orders_promised: u64,
+    /// Days from an order's first decision to the last day that is promised it, of all those orders.
+    pub promised_days: u64,
 }
 
 /// What a location serves.
@@ -150,7 +155,12 @@ impl Regrets {
 }
 
 impl Figures {
-    fn note(&mut self, holding: &Holding, price: Price) {
+    fn note(&mut self, holding: &Holding, price: Price, waiting: u64) {
+        self.units_waiting += waiting;
+        if let Some(days) = price.days.filter(|_| waiting == 0) {
+            self.orders_promised += 1;
+            self.promised_days += u64::try_from(days).unwrap_or(0);
+        }
         let locations = holding.locations();
         self.shipments += locations.len() as u64;
         self.split_orders += u64::from(locations.len() > 1);
@@ -186,8 +196,12 @@ impl Replay<'_> {
             let (recorded, draft) = (&course.recorded, course.draft());
             let (then, now) = (self.priced(course, recorded), self.priced(course, draft));
             report.orders += 1;
-            report.recorded.note(recorded, then);
-            report.draft.note(draft, now);
+            let waiting = course.all_waiting();
+            let waiting: u64 = waiting.iter().map(|(_, n)| u64::from(*n)).sum();
+            report
+                .recorded
+                .note(recorded, then, course.waiting_recorded());
+            report.draft.note(draft, now, waiting);
             for (figures, short) in [
                 (&mut report.recorded, recorded_short),
                 (&mut report.draft, draft_short),
@@ -195,9 +209,6 @@ impl Replay<'_> {
                 figures.stockouts += u64::from(short > 0);
                 figures.units_short_at_first += u64::from(short);
             }
-            report.recorded.units_waiting += course.waiting_recorded();
-            let waiting = course.all_waiting();
-            report.draft.units_waiting += waiting.iter().map(|(_, n)| u64::from(*n)).sum::<u64>();
             load(&mut loads, recorded, false);
             load(&mut loads, draft, true);
             if sorted(recorded.allotments()) == sorted(draft.allotments()) {

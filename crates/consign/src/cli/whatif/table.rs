@@ -79,7 +79,7 @@ fn of_one(report: &Report, text: &mut String) -> std::fmt::Result {
 type Figure = fn(&Figures) -> i128;
 
 /// What is compared, by name.
-pub(super) const FIGURES: [(&str, Figure); 10] = [
+pub(super) const FIGURES: [(&str, Figure); 12] = [
     ("cost", |of| i128::from(of.cost)),
     ("carriers' rates", |of| i128::from(of.rates)),
     ("handling", |of| i128::from(of.handling)),
@@ -92,6 +92,8 @@ pub(super) const FIGURES: [(&str, Figure); 10] = [
     ("units short at first", |of| {
         i128::from(of.units_short_at_first)
     }),
+    ("orders promised", |of| i128::from(of.orders_promised)),
+    ("days promised", |of| i128::from(of.promised_days)),
 ];
 
 fn table(header: &[&str]) -> Table {
