@@ -141,7 +141,8 @@ async fn the_live_strategy_gives_what_was_recorded() {
     let far = file(home.path(), "far.toml", GLASGOW_ONLY);
     let far = far.to_str().expect("UTF-8");
     let asked = ["--target", &url, "--strategy", &live, "--strategy", far];
-    let more = ["--save", &kept, "--chart", &chart];
+    let each = path("each.jsonl");
+    let more = ["--save", &kept, "--chart", &chart, "--each-order", &each];
     let said = whatif(&[&asked[..], &more].concat()).await.ok().json();
     let [as_it_was, glasgow] = said["reports"].as_array().expect("reports").as_slice() else {
         panic!("{said}");
@@ -186,6 +187,19 @@ async fn the_live_strategy_gives_what_was_recorded() {
     );
     let drawn = std::fs::read_to_string(&chart).expect("a chart");
     assert!(drawn.starts_with("<svg") && drawn.contains("glasgow only"));
+
+    let each = std::fs::read_to_string(&each).expect("each order");
+    let each: Vec<Value> = each
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(each.len(), 32);
+    for order in each.iter().filter(|of| of["strategy"] == "leeds first") {
+        assert!(
+            order["same"] == true && order["recorded"] == order["draft"],
+            "{order}"
+        );
+    }
 
     // What was kept says the same when the node is gone.
     node.stop().await;

@@ -45,12 +45,13 @@ pub fn decide(strategy: &Compiled, inputs: &Inputs) -> Decided {
     let order = Order::of(facts);
     let mut best: Option<Decided> = None;
     let mut says = Decided::default();
-    for (nth, rule) in rules_for(strategy, &order, inputs) {
+    for (before, (nth, rule)) in (0..).zip(rules_for(strategy, &order, inputs)) {
         let trial = Trial {
             strategy,
             rule,
             facts,
             inputs,
+            before,
         };
         let found = Decided {
             rule: Some(nth),
@@ -106,6 +107,9 @@ pub(crate) struct Trial<'a> {
     pub(crate) rule: &'a CompiledRule,
     pub(crate) facts: &'a Facts,
     pub(crate) inputs: &'a Inputs,
+    /// Rules that were tried before. Each may take half of the steps that the one before it might, so
+    /// that many rules together take no longer than two.
+    pub(crate) before: u32,
 }
 
 /// A candidate that passed the filters.
@@ -230,6 +234,7 @@ impl<'a> Trial<'a> {
             shipments_max: if single { 1 } else { most },
             value_min: own.shipment_value_min,
             split: self.rule.rule.costs.split,
+            halvings: self.before,
         }
     }
 

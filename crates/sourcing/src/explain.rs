@@ -135,6 +135,7 @@ pub fn explain(strategy: &Compiled, inputs: &Inputs) -> Explanation {
         rule: &strategy.rules[rule],
         facts: facts(inputs),
         inputs,
+        before: 0,
     });
     let asked = (0..inputs.candidates.len()).map(|nth| match &trial {
         Some(trial) => judged(trial, &decided.plan, nth),

@@ -38,6 +38,7 @@ pub fn offers(strategy: &Compiled, inputs: &Inputs, at: usize) -> Vec<Offer> {
             rule,
             facts,
             inputs,
+            before: 0,
         };
         let offer = |nth: usize| {
             let judged = trial.judge(nth).ok()?;

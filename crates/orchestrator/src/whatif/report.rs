@@ -75,11 +75,14 @@ pub struct RuleRegret {
     pub units_short: u64,
 }
 
-/// An order that the draft serves otherwise.
+/// An order, as it was served and as the draft would serve it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MovedOrder {
     /// Its id.
     pub order: CompactString,
+    /// Whether the same locations serve the same units of the same lines.
+    #[serde(rename = "same")]
+    pub is_same: bool,
     /// Who served it.
     pub recorded: Vec<CompactString>,
     /// Who would serve it.
@@ -113,6 +116,9 @@ pub struct Report {
     pub regret: Vec<RuleRegret>,
     /// Orders whose cost changed most.
     pub moved: Vec<MovedOrder>,
+    /// All orders, in the order in which the recording first names them; not part of the report as JSON.
+    #[serde(skip)]
+    pub each: Vec<MovedOrder>,
     /// What was taken for granted.
     pub assumptions: &'static [&'static str],
 }
@@ -186,6 +192,7 @@ impl Replay<'_> {
             locations: Vec::new(),
             regret: Vec::new(),
             moved: Vec::new(),
+            each: Vec::new(),
             assumptions: &super::ASSUMPTIONS,
         };
         let mut loads: BTreeMap<u32, LocationLoad> = BTreeMap::new();
@@ -211,24 +218,26 @@ impl Replay<'_> {
             }
             load(&mut loads, recorded, false);
             load(&mut loads, draft, true);
-            if sorted(recorded.allotments()) == sorted(draft.allotments()) {
-                report.orders_same += 1;
-                continue;
-            }
-            report.orders_changed += 1;
-            report.moved.push(MovedOrder {
+            let is_same = sorted(recorded.allotments()) == sorted(draft.allotments());
+            report.each.push(MovedOrder {
                 order: id.as_str().into(),
+                is_same,
                 recorded: self.names(recorded),
                 draft: self.names(draft),
                 cost_recorded: then.cost,
                 cost_draft: now.cost,
             });
+            if is_same {
+                report.orders_same += 1;
+            } else {
+                report.orders_changed += 1;
+            }
         }
         let by = |moved: &MovedOrder| (moved.cost_draft - moved.cost_recorded).unsigned_abs();
-        report
-            .moved
-            .sort_by(|a, b| by(b).cmp(&by(a)).then_with(|| a.order.cmp(&b.order)));
-        report.moved.truncate(MOVED_MAX);
+        let mut moved: Vec<&MovedOrder> = report.each.iter().filter(|of| !of.is_same).collect();
+        moved.sort_by(|a, b| by(b).cmp(&by(a)).then_with(|| a.order.cmp(&b.order)));
+        moved.truncate(MOVED_MAX);
+        report.moved = moved.into_iter().cloned().collect();
         report.locations = loads
             .into_iter()
             .map(|(ordinal, load)| LocationLoad {

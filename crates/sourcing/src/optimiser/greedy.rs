@@ -232,7 +232,7 @@ fn fill(problem: &Problem<'_>, set: &[usize]) -> Vec<Take> {
 
 /// Leaves out and exchanges sites one by one while that makes the plan cheaper.
 fn exchanged(problem: &Problem<'_>, mut best: Solution) -> Solution {
-    let mut steps = EXCHANGE_STEPS_MAX;
+    let mut steps = problem.policy.halved(EXCHANGE_STEPS_MAX);
     'again: loop {
         let sites = best.sites();
         let each = (problem.lines.len() * sites.len().max(1)) as u64;

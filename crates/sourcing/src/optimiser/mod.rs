@@ -25,7 +25,7 @@ pub(crate) struct Optimum {
 /// policy allows no plan at all.
 pub(crate) fn optimise(problem: &Problem<'_>, avoid: Option<&[usize]>) -> Option<Optimum> {
     let start = greedy::greedy(problem).filter(|start| avoid != Some(&start.sites()[..]));
-    let (found, bound) = search::search(problem, start, avoid, STEPS_MAX);
+    let (found, bound) = search::search(problem, start, avoid, problem.policy.halved(STEPS_MAX));
     let solution = found?;
     let solution = if avoid.is_none() {
         refit(problem, solution)
@@ -42,7 +42,10 @@ fn refit(problem: &Problem<'_>, solution: Solution) -> Solution {
     if sites.len() < 2 || problem.coupled {
         return solution;
     }
-    let (again, _) = search::search(&problem.opened(&sites), None, None, STEPS_MAX);
+    let (again, _) = {
+        let steps = problem.policy.halved(STEPS_MAX);
+        search::search(&problem.opened(&sites), None, None, steps)
+    };
     let Some(again) = again else {
         return solution;
     };
@@ -112,6 +115,7 @@ mod tests {
                 shipments_max: usize::MAX,
                 value_min: 0,
                 split: SPLIT,
+                halvings: 0,
             },
             coupled: false,
         }

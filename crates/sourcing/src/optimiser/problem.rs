@@ -39,6 +39,15 @@ pub(crate) struct Policy {
     pub(crate) value_min: Minor,
     /// What of each [`Site::open`] is the cost of one shipment more; the first has no such cost.
     pub(crate) split: Minor,
+    /// How often the steps of a search are halved.
+    pub(crate) halvings: u32,
+}
+
+impl Policy {
+    /// What is left of so many steps.
+    pub(crate) fn halved(&self, steps: u64) -> u64 {
+        steps.checked_shr(self.halvings).unwrap_or(0)
+    }
 }
 
 /// Units of a line from a site.

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use consign_orchestrator::{Recorded, Recording, Report, Strategy, replay};
+use consign_orchestrator::{MovedOrder, Recorded, Recording, Report, Strategy, replay};
 use consign_simulator::Client;
 use serde_json::json;
 
@@ -48,6 +48,9 @@ pub(crate) struct Whatif {
     /// Draw the comparison, as SVG.
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
+    /// Write what becomes of each order, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    each_order: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -77,6 +80,9 @@ impl Whatif {
         }
         if let Some(file) = &self.chart {
             chart::draw(&reports, file)?;
+        }
+        if let Some(file) = &self.each_order {
+            write_each(&reports, file)?;
         }
         self.print(&recording, &reports)
     }
@@ -169,6 +175,28 @@ fn drafted(named: &str, recording: &Recording) -> anyhow::Result<Strategy> {
     }
     let read = strategy::read(Path::new(named))?;
     serde_json::from_value(read).with_context(|| format!("{named} is no strategy"))
+}
+
+/// A line for each order and draft.
+fn write_each(reports: &[Report], file: &Path) -> anyhow::Result<()> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        strategy: &'a str,
+        #[serde(flatten)]
+        order: &'a MovedOrder,
+    }
+    let shown = file.display();
+    let made = File::create(file).with_context(|| format!("cannot write {shown}"))?;
+    let mut made = BufWriter::new(made);
+    for report in reports {
+        let strategy = report.strategy.as_str();
+        for order in &report.each {
+            serde_json::to_writer(&mut made, &Line { strategy, order })?;
+            made.write_all(b"\n")?;
+        }
+    }
+    made.flush()
+        .with_context(|| format!("cannot write {shown}"))
 }
 
 fn is_zipped(file: &Path) -> bool {
