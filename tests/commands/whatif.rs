@@ -357,3 +357,44 @@ async fn capacity_is_carried_forward() {
     }
     node.stop().await;
 }
+
+/// A draft that gives what is short up, where the live strategy lets it wait, is another one although
+/// its plans are the same; and one that parks leaves it waiting when stock comes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_what_is_short_is_the_drafts_affair() {
+    let mut node = Node::start(CONSIGN).await;
+    node.define(&["A"], &["LONDON"]).await;
+    node.receive("LONDON", "A", 1).await;
+    let waits = node.place(&order(&[("A", 3, "2.00")])).await;
+    node.receive("LONDON", "A", 2).await;
+    let id = waits["id"].as_str().expect("an id");
+    node.order_when(id, "served", |order| order["status"] == "allocated")
+        .await;
+    let home = tempfile::tempdir().expect("a directory");
+    let rule = |action: &str| {
+        let text =
+            format!("name = \"{action}\"\n[[rules]]\nname = \"all\"\nwhen_short = \"{action}\"\n");
+        let path = file(home.path(), action, &text);
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let drafts = [rule("cancel"), rule("park"), rule("backorder")];
+    let mut asked = vec!["--target".to_owned(), node.url()];
+    for draft in drafts {
+        asked.extend(["--strategy".to_owned(), draft]);
+    }
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let said = whatif(&asked).await.ok().json();
+    let figures = |nth: usize| {
+        let report = &said["reports"][nth];
+        let of = |name: &str| report["draft"][name].as_u64().expect("a figure");
+        (
+            report["orders_changed"].as_u64(),
+            of("units_served"),
+            of("units_waiting"),
+        )
+    };
+    assert_eq!(figures(0), (Some(1), 1, 0), "given up: {said:#}");
+    assert_eq!(figures(1), (Some(1), 1, 2), "parked: {said:#}");
+    assert_eq!(figures(2), (Some(0), 3, 0), "as it was: {said:#}");
+    node.stop().await;
+}

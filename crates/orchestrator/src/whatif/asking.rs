@@ -4,7 +4,7 @@ use consign_domain::catalogue::BUILT_IN;
 use consign_domain::ids::Sku;
 use consign_domain::order::{Assignment, Fulfilment};
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Candidate, Decided, Inputs, RULE_VERSION, decide, price};
+use consign_sourcing::{Candidate, Compiled, Decided, Inputs, RULE_VERSION, decide, price};
 
 use super::course::Course;
 use super::replay::{DraftStock, Replay, Seen};
@@ -24,7 +24,11 @@ impl Replay<'_> {
         let course = &self.courses[order as usize];
         let skus = skus_of(course, needs);
         let same = skus.iter().all(|(_, number, _)| self.worlds.same(*number));
-        let shows_enough = self.atlas.strategy.held_back_max() <= self.held_back(recorded.strategy);
+        // Beyond what it kept back and needed, a decision did not record what there was.
+        let shown = self
+            .live(recorded.strategy)
+            .map_or(0, Compiled::held_back_max);
+        let shows_enough = self.atlas.strategy.held_back_max() <= shown;
         if !same || !shows_enough {
             return self.ask(order, needs, Some(recorded), at);
         }
@@ -114,16 +118,12 @@ impl Replay<'_> {
         }
     }
 
-    /// Units of a SKU that a version which decided in the recorded world kept back at most: what its
-    /// decisions recorded beyond that and their need is not known.
-    fn held_back(&mut self, number: u32) -> u32 {
-        if let Some(known) = self.held_back.get(&number) {
-            return *known;
-        }
-        let compiled = strategies::compiled(&self.recording.catalogue, number);
-        let most = compiled.map_or(0, |compiled| compiled.held_back_max());
-        self.held_back.insert(number, most);
-        most
+    /// A version that decided in the recorded world; none when it can no longer decide.
+    pub(super) fn live(&mut self, number: u32) -> Option<&Compiled> {
+        let catalogue = &self.recording.catalogue;
+        let live = self.live.entry(number);
+        live.or_insert_with(|| strategies::compiled(catalogue, number).ok())
+            .as_ref()
     }
 
     /// Where units were asked for in the recorded world, and what it costs there.
@@ -168,7 +168,7 @@ impl Replay<'_> {
         }
         let key = (course.placed_nth, order);
         for (line, _) in course.all_waiting() {
-            for (sku, _) in &course.lines[line as usize].parts {
+            for (sku, _) in course.parts_of(line) {
                 self.waiting.entry(*sku).or_default().insert(key);
             }
         }

@@ -135,7 +135,7 @@ pub(super) struct Course {
     /// When it was first given something at a location; only of limited ones.
     pub(super) given_at: BTreeMap<u32, Timestamp>,
     /// Units that its first decision left short, if there was one: recorded, and the draft's.
-    pub(super) first_short: Option<(u32, u32)>,
+    pub(super) first_short: Option<[u32; 2]>,
 }
 
 impl Course {
@@ -145,6 +145,12 @@ impl Course {
             true => &self.own,
             false => &self.recorded,
         }
+    }
+
+    /// What a unit of a line is made of, by SKU number; nothing of a line that it does not have.
+    pub(super) fn parts_of(&self, line: u32) -> &[(u32, u32)] {
+        let line = self.lines.get(line as usize);
+        line.map_or(&[], |line| &line.parts)
     }
 
     /// Takes note that a location reserves more or fewer pieces for it in the recorded world.

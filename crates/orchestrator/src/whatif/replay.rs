@@ -7,7 +7,7 @@ use consign_domain::order::{
     Assignment, AttemptUnits, CancelledUnits, Header, NewLine, OrderEvent, ReleasedUnits,
 };
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Compiled, Decided, Inputs, Strategy, StrategyError, decide};
+use consign_sourcing::{Compiled, Decided, InputLine, Inputs, Strategy, StrategyError, decide};
 
 use super::course::{Course, Held, LineCourse};
 use super::recorded::{Entry, Recording, What};
@@ -57,8 +57,8 @@ pub(super) struct Replay<'r> {
     pub(super) waiting: BTreeMap<u32, BTreeSet<(u32, u32)>>,
     /// SKUs of which there is more than before in the draft's world.
     pub(super) risen: BTreeSet<u32>,
-    /// What versions that decided in the recorded world keep back at most.
-    pub(super) held_back: BTreeMap<u32, u32>,
+    /// Versions that decided in the recorded world, as far as they can still decide.
+    pub(super) live: BTreeMap<u32, Option<Compiled>>,
     pub(super) decisions: u64,
     pub(super) changed: u64,
     pub(super) regrets: Regrets,
@@ -129,7 +129,7 @@ impl<'r> Replay<'r> {
             now: Timestamp::ZERO,
             waiting: BTreeMap::new(),
             risen: BTreeSet::new(),
-            held_back: BTreeMap::new(),
+            live: BTreeMap::new(),
             decisions: 0,
             changed: 0,
             regrets: Regrets::new(strategy),
@@ -338,13 +338,17 @@ impl<'r> Replay<'r> {
         for of in units {
             let course = &mut self.courses[order as usize];
             course.recorded.take(of.line, ordinal, of.units);
+            let parts = course.parts_of(of.line).to_vec();
+            // They leave the reservation and the stock: what may be granted stays as it is.
+            for (sku, per_unit) in &parts {
+                let pieces = i64::from(of.units) * i64::from(*per_unit);
+                course.note_taken(*sku, ordinal, -pieces);
+            }
             if !course.is_own {
                 continue;
             }
             // Where the order is in both worlds, it loses the units in both.
             let missed = course.own.take(of.line, ordinal, of.units);
-            let parts = course.lines.get(of.line as usize);
-            let parts = parts.map(|line| line.parts.clone()).unwrap_or_default();
             for (sku, per_unit) in parts {
                 let pieces = i64::from(of.units - missed) * i64::from(per_unit);
                 self.worlds.draft_only(sku, ordinal, -pieces);
@@ -365,7 +369,9 @@ impl<'r> Replay<'r> {
     /// A recorded decision: made again for an order whose course is shared.
     fn decided(&mut self, order: u32, then: &[Assignment], recorded: &Inputs, at: Timestamp) {
         let course = &self.courses[order as usize];
-        if course.header.is_none() {
+        let lines = course.lines.len();
+        let is_known = |line: &InputLine| (line.line as usize) < lines;
+        if course.header.is_none() || !recorded.lines.iter().all(is_known) {
             return;
         }
         self.note_sites(order, recorded, then);
@@ -390,11 +396,11 @@ impl<'r> Replay<'r> {
         let course = &mut self.courses[order as usize];
         course
             .first_short
-            .get_or_insert((wanted - served(&before), wanted - served(&now)));
+            .get_or_insert([&before, &now].map(|held| wanted.saturating_sub(served(held))));
         let mut after = now.clone();
         before.sort_unstable_by_key(|held| (held.line, held.ordinal));
         after.sort_unstable_by_key(|held| (held.line, held.ordinal));
-        if before == after {
+        if before == after && !self.ends_otherwise(order, &decided, recorded) {
             return;
         }
         self.changed += 1;
@@ -412,7 +418,7 @@ impl<'r> Replay<'r> {
             self.worlds.draft_only(*sku, *ordinal, *pieces);
         }
         for held in course.own.all() {
-            for (sku, per_unit) in &course.lines[held.line as usize].parts {
+            for (sku, per_unit) in course.parts_of(held.line) {
                 let pieces = i64::from(held.units) * i64::from(*per_unit);
                 self.worlds.draft_only(*sku, held.ordinal, -pieces);
             }
@@ -442,7 +448,7 @@ impl<'r> Replay<'r> {
                 whole_order: !course.own.has(held.ordinal),
             };
             course.own.add(held.line, held.ordinal, held.units);
-            for (sku, per_unit) in &course.lines[held.line as usize].parts {
+            for (sku, per_unit) in course.parts_of(held.line) {
                 let pieces = i64::from(held.units) * i64::from(*per_unit);
                 self.worlds.draft_only(*sku, held.ordinal, -pieces);
             }
@@ -461,7 +467,7 @@ impl<'r> Replay<'r> {
         let course = &mut self.courses[order as usize];
         let taken = course.own.take(line, ordinal, units);
         if taken > 0 {
-            for (sku, per_unit) in &course.lines[line as usize].parts {
+            for (sku, per_unit) in course.parts_of(line) {
                 let pieces = i64::from(taken) * i64::from(*per_unit);
                 self.worlds.draft_only(*sku, ordinal, pieces);
                 self.risen.insert(*sku);

@@ -197,7 +197,7 @@ impl Replay<'_> {
         };
         let mut loads: BTreeMap<u32, LocationLoad> = BTreeMap::new();
         for (course, id) in self.courses.iter().zip(&self.recording.orders) {
-            let Some((recorded_short, draft_short)) = course.first_short else {
+            let Some([recorded_short, draft_short]) = course.first_short else {
                 continue;
             };
             let (recorded, draft) = (&course.recorded, course.draft());

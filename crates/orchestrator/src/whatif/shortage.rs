@@ -1,9 +1,10 @@
 //! What becomes of units that nobody has in the draft's world, by its rules and by what the order says.
 
+use consign_domain::ids::Sku;
 use consign_domain::order::{
     Fulfilment, ShortageAction, ShortagePolicy, ShortageRule, SplitPolicy,
 };
-use consign_sourcing::{Allotment, Decided};
+use consign_sourcing::{Allotment, Decided, Inputs, decide};
 
 use super::course::{Course, Held};
 use super::replay::Replay;
@@ -16,6 +17,35 @@ impl Replay<'_> {
         let parts = short.flat_map(|(line, _)| parts(course, *line));
         let skus = parts.map(|(sku, _)| sku);
         self.atlas.strategy.shortage(decided, skus)
+    }
+
+    /// Whether what is short becomes something else by the draft than it did by the version that decided
+    /// in the recorded world.
+    pub(super) fn ends_otherwise(
+        &mut self,
+        order: u32,
+        decided: &Decided,
+        recorded: &Inputs,
+    ) -> bool {
+        if decided.plan.short.is_empty() {
+            return false;
+        }
+        let ours = self.shortage_rule(order, decided);
+        let of_order = &self.courses[order as usize];
+        let short = decided.plan.short.iter();
+        let skus = short.flat_map(|(line, _)| parts(of_order, *line));
+        let skus: Vec<Sku> = skus.map(|(sku, _)| sku.clone()).collect();
+        let theirs = self.live(recorded.strategy).map(|live| {
+            let then = decide(live, recorded);
+            live.shortage(&then, skus.iter())
+        });
+        let theirs = theirs.unwrap_or_default();
+        let course = &self.courses[order as usize];
+        let end = |rule: &ShortageRule| {
+            let is_park = rule.action == ShortageAction::Park;
+            (policy(course, rule), is_park, rule.common.len())
+        };
+        end(&ours) != end(&theirs)
     }
 
     /// What an order takes of a plan: all, or nothing where a short one is not carried out in part.
@@ -58,7 +88,9 @@ impl Replay<'_> {
             .copied()
             .collect();
         for (line, units) in gone {
-            course.lines[line as usize].cancelled_draft += units;
+            if let Some(line) = course.lines.get_mut(line as usize) {
+                line.cancelled_draft += units;
+            }
         }
         let short = &decided.plan.short;
         let all_common = short
@@ -91,7 +123,7 @@ fn is_common(course: &Course, line: u32, rule: &ShortageRule) -> bool {
     parts.peek().is_some() && parts.all(|(sku, _)| rule.common.contains(sku))
 }
 
-fn parts(course: &Course, line: u32) -> impl Iterator<Item = &(consign_domain::ids::Sku, u32)> {
+fn parts(course: &Course, line: u32) -> impl Iterator<Item = &(Sku, u32)> {
     let of = course.lines.get(line as usize);
     let parts = of.map(|line| match &line.of.fulfilment {
         Fulfilment::Physical(parts) => parts.as_slice(),
