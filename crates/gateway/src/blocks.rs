@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::answer::{self, Answered};
 use crate::fields::{At, Faults};
 use crate::gateway::Gateway;
+use crate::locations::location_of;
 use crate::orders::changes::dated;
 use crate::orders::dto::Nothing;
 use crate::paging::{self, Asked, PageQuery};
@@ -59,10 +60,6 @@ pub struct BlocksBody<'a> {
     location: &'a str,
     blocks: Vec<BlockBody<'a>>,
     next_cursor: Option<String>,
-}
-
-fn location_of(id: &str) -> Result<LocationId, Problem> {
-    id.parse().map_err(|_| Problem::not_found("location", id))
 }
 
 fn place_of(id: &str, sku: &str) -> Result<(LocationId, Sku), Problem> {

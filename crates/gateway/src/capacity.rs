@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use crate::answer::{self, Answered};
 use crate::fields::{At, Faults};
 use crate::gateway::Gateway;
+use crate::locations::location_of;
 use crate::problem::{Problem, ProblemBody};
 use crate::submission::Submission;
 use crate::time_text::TimeText;
@@ -132,9 +133,7 @@ impl<'a> CapacityBody<'a> {
 }
 
 fn parse(path: &str, dto: &CapacityDto) -> Result<(LocationId, CapacityLimits), Problem> {
-    let Ok(location) = path.parse() else {
-        return Err(Problem::not_found("location", path));
-    };
+    let location = location_of(path)?;
     let mut faults = Faults::default();
     let root = At::Root;
     for (name, value, most) in [
@@ -194,9 +193,7 @@ pub async fn put(
     responses((status = 200, body = CapacityBody<'static>),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn read(State(gateway): State<Gateway>, Path(id): Path<String>) -> Answered {
-    let Ok(location) = id.parse() else {
-        return Err(Problem::not_found("location", &id));
-    };
+    let location = location_of(&id)?;
     // It changes with the clock too, so that no version says that a client has it already.
     answered(&location, &gateway.consign.capacity(&location)?)
 }

@@ -18,6 +18,14 @@ use crate::problem::{Problem, ProblemBody, shown};
 use crate::submission::Submission;
 use crate::time_text;
 
+/// The location that a path names, whether it is defined or not.
+///
+/// # Errors
+/// 404 for what no location can be called.
+pub fn location_of(id: &str) -> Result<LocationId, Problem> {
+    id.parse().map_err(|_| Problem::not_found("location", id))
+}
+
 /// A location as a client defines it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

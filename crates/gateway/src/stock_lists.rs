@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use consign_domain::ids::{AttemptId, LocationId, OrderId, Sku};
+use consign_domain::ids::{AttemptId, OrderId, Sku};
 use consign_domain::location::MovementKind;
 use consign_orchestrator::MovementItem;
 use serde::Serialize;
@@ -12,13 +12,10 @@ use crate::answer::{self, Answered};
 use crate::blocking::blocking;
 use crate::gateway::Gateway;
 use crate::inventory::BalanceBody;
+use crate::locations::location_of;
 use crate::paging::{self, Asked, PageQuery};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::ProblemBody;
 use crate::time_text::TimeText;
-
-fn location_of(id: &str) -> Result<LocationId, Problem> {
-    id.parse().map_err(|_| Problem::not_found("location", id))
-}
 
 /// A page of what a location has.
 #[derive(Serialize, ToSchema)]

@@ -72,6 +72,15 @@ impl Inputs {
         }
     }
 
+    /// Which candidate a location is, if it is one.
+    #[must_use]
+    pub fn nth_of(&self, ordinal: u32) -> Option<usize> {
+        let by_ordinal = |candidate: &Candidate| candidate.ordinal;
+        self.candidates
+            .binary_search_by_key(&ordinal, by_ordinal)
+            .ok()
+    }
+
     /// Units of SKU `sku` at the `nth` candidate.
     #[must_use]
     pub fn available_at(&self, sku: u32, nth: usize) -> u32 {

@@ -8,7 +8,7 @@ use consign_domain::money::Minor;
 
 use crate::cost::{weigh, with_promise};
 use crate::engine::{facts, rules_for};
-use crate::inputs::{Candidate, Inputs};
+use crate::inputs::Inputs;
 use crate::plan::Allotment;
 use crate::strategy::{Compiled, Costs, Filters, Order, Strategy, weighs_promises};
 
@@ -49,8 +49,7 @@ pub fn price(strategy: &Compiled, inputs: &Inputs, plan: &[Allotment]) -> Price 
     };
     for ordinal in locations {
         price.shipments += 1;
-        let by_ordinal = |candidate: &Candidate| candidate.ordinal;
-        let Ok(nth) = inputs.candidates.binary_search_by_key(&ordinal, by_ordinal) else {
+        let Some(nth) = inputs.nth_of(ordinal) else {
             price.days = None;
             continue;
         };

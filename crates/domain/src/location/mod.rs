@@ -6,6 +6,7 @@
 mod apply;
 pub mod blocks;
 pub mod capacity;
+pub mod charges;
 pub mod command;
 mod decide;
 pub mod event;
@@ -16,7 +17,8 @@ mod tombstones;
 pub mod types;
 
 pub use blocks::SkuBlock;
-pub use capacity::{Capacity, CapacityLimits, CapacityWindow, Charge, Room};
+pub use capacity::{Capacity, CapacityLimits, CapacityWindow, Room};
+pub use charges::Charge;
 pub use command::*;
 pub use event::LocationEvent;
 pub use movement::{Movement, MovementKind};

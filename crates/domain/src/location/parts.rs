@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::SkuBlock;
-use super::capacity::{Capacity, Charge};
+use super::capacity::Capacity;
+use super::charges::Charge;
 use super::types::{Announcement, Arrived, Ended, Item, OutgoingTransfer, Reservation, StockHold};
 use crate::ids::{AttemptId, HoldId, LocationId, OrderId, Sku};
 use crate::time::Timestamp;

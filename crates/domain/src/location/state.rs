@@ -9,7 +9,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::blocks::SkuBlock;
-use super::capacity::{Capacity, Charge};
+use super::capacity::Capacity;
+use super::charges::Charge;
 use super::command::{LocationCommand, LocationEffect, LocationRejection, LocationReply};
 use super::event::LocationEvent;
 use super::parts::{LocationPart, LocationPartKey};

@@ -3,8 +3,7 @@
 use consign_domain::catalogue::BUILT_IN;
 use consign_domain::ids::Sku;
 use consign_domain::order::{Assignment, Fulfilment};
-use consign_domain::time::Timestamp;
-use consign_sourcing::{Candidate, Compiled, Decided, Inputs, RULE_VERSION, decide, price};
+use consign_sourcing::{Compiled, Decided, Inputs, RULE_VERSION, decide, price};
 
 use super::course::Course;
 use super::replay::{DraftStock, Replay, Seen};
@@ -19,7 +18,6 @@ impl Replay<'_> {
         order: u32,
         recorded: &Inputs,
         needs: &[(u32, u32)],
-        at: Timestamp,
     ) -> Inputs {
         let course = &self.courses[order as usize];
         let skus = skus_of(course, needs);
@@ -30,7 +28,7 @@ impl Replay<'_> {
             .map_or(0, Compiled::held_back_max);
         let shows_enough = self.atlas.strategy.held_back_max() <= shown;
         if !same || !shows_enough {
-            return self.ask(order, needs, Some(recorded), at);
+            return self.ask(order, needs, Some(recorded));
         }
         let mut inputs = recorded.clone();
         inputs.rule_version = RULE_VERSION;
@@ -41,7 +39,7 @@ impl Replay<'_> {
             Some(header) if asks && !knows_the_order(recorded) => {
                 let catalogue = &self.recording.catalogue;
                 let needs = needs_of(course, needs);
-                let facts = crate::atlas::facts(&Terms::of(header), &needs, catalogue, at);
+                let facts = crate::atlas::facts(&Terms::of(header), &needs, catalogue, self.now);
                 Some(Box::new(facts))
             }
             _ => inputs.facts.take().filter(|_| asks),
@@ -57,7 +55,6 @@ impl Replay<'_> {
         order: u32,
         needs: &[(u32, u32)],
         recorded: Option<&Inputs>,
-        at: Timestamp,
     ) -> Inputs {
         let course = &self.courses[order as usize];
         let header = course.header.as_deref().expect("it was placed");
@@ -83,7 +80,7 @@ impl Replay<'_> {
         let mut inputs = self.atlas.inputs(
             &asked,
             &self.recording.catalogue,
-            || at,
+            || self.now,
             |sku: &Sku| {
                 let nth = skus.iter().position(|(known, ..)| *known == sku);
                 let (number, wanted) = nth.map_or((u32::MAX, 0), |nth| (skus[nth].1, skus[nth].2));
@@ -130,11 +127,9 @@ impl Replay<'_> {
     pub(super) fn note_sites(&mut self, order: u32, recorded: &Inputs, then: &[Assignment]) {
         for of in then {
             let ordinal = self.ordinal(&of.location);
-            let by_ordinal = |candidate: &Candidate| candidate.ordinal;
-            let candidates = &recorded.candidates;
-            if let Ok(at) = candidates.binary_search_by_key(&ordinal, by_ordinal) {
+            if let Some(nth) = recorded.nth_of(ordinal) {
                 let sites = &mut self.courses[order as usize].sites;
-                sites.insert(ordinal, candidates[at]);
+                sites.insert(ordinal, recorded.candidates[nth]);
             }
         }
     }
@@ -186,7 +181,7 @@ impl Replay<'_> {
 
     /// There is more of a SKU in the draft's world: who waits for it is tried again, oldest first, as
     /// long as there is any.
-    pub(super) fn serve_waiting(&mut self, sku: u32, at: Timestamp) {
+    pub(super) fn serve_waiting(&mut self, sku: u32) {
         let Some(waiting) = self.waiting.get(&sku) else {
             return;
         };
@@ -199,7 +194,7 @@ impl Replay<'_> {
             // What was refused before may be there now.
             self.courses[order as usize].excluded.clear();
             let needs = self.courses[order as usize].all_waiting();
-            self.source_own(order, &needs, at);
+            self.source_own(order, &needs);
         }
     }
 }
@@ -238,12 +233,8 @@ fn needs_of<'c>(course: &'c Course, needs: &[(u32, u32)]) -> Vec<Need<'c>> {
 /// Distances and rates as they were, where the record has them; and what it says of the order.
 fn as_it_was(inputs: &mut Inputs, recorded: &Inputs) {
     for candidate in &mut inputs.candidates {
-        let by_ordinal = |candidate: &Candidate| candidate.ordinal;
-        let known = recorded
-            .candidates
-            .binary_search_by_key(&candidate.ordinal, by_ordinal);
-        if let Ok(at) = known {
-            *candidate = recorded.candidates[at];
+        if let Some(nth) = recorded.nth_of(candidate.ordinal) {
+            *candidate = recorded.candidates[nth];
         }
     }
     if inputs.facts.is_some() && knows_the_order(recorded) {

@@ -9,7 +9,7 @@ use consign_domain::ids::{LocationId, OrderId, Sku};
 use consign_domain::location::CapacityLimits;
 use consign_domain::order::{Assignment, OrderEvent};
 use consign_domain::time::Timestamp;
-use consign_sourcing::{Inputs, Strategy};
+use consign_sourcing::Inputs;
 use foldhash::fast::RandomState;
 
 use super::stock::Levels;
@@ -133,15 +133,6 @@ impl Recording {
     pub fn strategy(&self, number: u32) -> Option<(&CompactString, &str)> {
         let version = self.catalogue.strategies().version(number)?;
         Some((&version.name, version.text.as_str()))
-    }
-
-    /// Checks a strategy against the locations that there are.
-    ///
-    /// # Errors
-    /// With the place and the reason.
-    pub fn check(&self, strategy: &Strategy) -> Result<(), consign_sourcing::StrategyError> {
-        let known = crate::strategies::known_locations(&self.catalogue, strategy);
-        strategy.compiled(&known).map(|_| ())
     }
 
     /// How many things it says happened.

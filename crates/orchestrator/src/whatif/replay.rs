@@ -60,7 +60,6 @@ pub(super) struct Replay<'r> {
     /// Versions that decided in the recorded world, as far as they can still decide.
     pub(super) live: BTreeMap<u32, Option<Compiled>>,
     pub(super) decisions: u64,
-    pub(super) changed: u64,
     pub(super) regrets: Regrets,
 }
 
@@ -85,24 +84,19 @@ impl Stock for DraftStock<'_> {
     fn at(&self, ordinal: u32) -> i64 {
         let level = self.worlds.draft(self.sku, ordinal);
         let Some(seen) = self.seen else { return level };
-        let by_ordinal = |candidate: &consign_sourcing::Candidate| candidate.ordinal;
-        let known = seen
-            .inputs
-            .candidates
-            .binary_search_by_key(&ordinal, by_ordinal);
         let without = |(first, count): &(u32, u32)| (*first..*first + *count).contains(&ordinal);
-        match known {
-            Ok(at) if self.worlds.same_at(self.sku, ordinal) => {
+        match seen.inputs.nth_of(ordinal) {
+            Some(at) if self.worlds.same_at(self.sku, ordinal) => {
                 let units = seen.inputs.available_at(seen.nth, at);
                 match u64::from(units) < seen.wanted {
                     true => i64::from(units),
                     false => level.max(i64::from(units)),
                 }
             }
-            Ok(_) => level,
-            Err(_) if !seen.inputs.without_stock.iter().any(without) => 0,
-            Err(_) if self.worlds.same_at(self.sku, ordinal) => 0,
-            Err(_) => level,
+            Some(_) => level,
+            None if !seen.inputs.without_stock.iter().any(without) => 0,
+            None if self.worlds.same_at(self.sku, ordinal) => 0,
+            None => level,
         }
     }
 }
@@ -131,7 +125,6 @@ impl<'r> Replay<'r> {
             risen: BTreeSet::new(),
             live: BTreeMap::new(),
             decisions: 0,
-            changed: 0,
             regrets: Regrets::new(strategy),
         })
     }
@@ -151,15 +144,15 @@ impl<'r> Replay<'r> {
                 self.rooms.limit(*ordinal, *limits, entry.at);
                 self.risen.extend(self.waiting.keys());
             }
-            What::Order { order, event } => self.happened(*order, event, entry.at),
+            What::Order { order, event } => self.happened(*order, event),
             What::Decided {
                 order,
                 assignments,
                 inputs,
-            } => self.decided(*order, assignments, inputs, entry.at),
+            } => self.decided(*order, assignments, inputs),
         }
         while let Some(sku) = self.risen.pop_first() {
-            self.serve_waiting(sku, entry.at);
+            self.serve_waiting(sku);
         }
     }
 
@@ -181,7 +174,7 @@ impl<'r> Replay<'r> {
         }
     }
 
-    fn happened(&mut self, order: u32, event: &OrderEvent, at: Timestamp) {
+    fn happened(&mut self, order: u32, event: &OrderEvent) {
         use OrderEvent as E;
         match event {
             E::Placed {
@@ -194,8 +187,8 @@ impl<'r> Replay<'r> {
                 location, grants, ..
             } => self.granted(order, location, grants),
             E::UnitsCancelled { units, reason } => self.cancelled(order, units, reason),
-            E::UnitsReleased { location, releases } => self.released(order, location, releases, at),
-            E::UnitsNotFound { location, units } => self.not_found(order, location, units, at),
+            E::UnitsReleased { location, releases } => self.released(order, location, releases),
+            E::UnitsNotFound { location, units } => self.not_found(order, location, units),
             E::LineAdded { line } => self.add_line(order, line),
             E::AddressSet { destination } => {
                 let course = &mut self.courses[order as usize];
@@ -206,7 +199,7 @@ impl<'r> Replay<'r> {
                 if course.is_own {
                     self.take_all_back(order);
                     let waiting = self.courses[order as usize].all_waiting();
-                    self.source_own(order, &waiting, at);
+                    self.source_own(order, &waiting);
                 }
             }
             E::ServiceLevelSet { service_level } => {
@@ -298,13 +291,7 @@ impl<'r> Replay<'r> {
         self.forget_waiting(order);
     }
 
-    fn released(
-        &mut self,
-        order: u32,
-        location: &LocationId,
-        releases: &[ReleasedUnits],
-        at: Timestamp,
-    ) {
+    fn released(&mut self, order: u32, location: &LocationId, releases: &[ReleasedUnits]) {
         let ordinal = self.ordinal(location);
         let mut again = Vec::new();
         for of in releases {
@@ -323,16 +310,10 @@ impl<'r> Replay<'r> {
                 again.push((of.line, moved));
             }
         }
-        self.source_own(order, &again, at);
+        self.source_own(order, &again);
     }
 
-    fn not_found(
-        &mut self,
-        order: u32,
-        location: &LocationId,
-        units: &[AttemptUnits],
-        at: Timestamp,
-    ) {
+    fn not_found(&mut self, order: u32, location: &LocationId, units: &[AttemptUnits]) {
         let ordinal = self.ordinal(location);
         let mut again = Vec::new();
         for of in units {
@@ -349,16 +330,14 @@ impl<'r> Replay<'r> {
             }
             // Where the order is in both worlds, it loses the units in both.
             let missed = course.own.take(of.line, ordinal, of.units);
-            for (sku, per_unit) in parts {
-                let pieces = i64::from(of.units - missed) * i64::from(per_unit);
-                self.worlds.draft_only(sku, ordinal, -pieces);
-            }
+            let gone = -i64::from(of.units - missed);
+            self.worlds.draft_units(&parts, ordinal, gone);
             if missed > 0 {
                 self.exclude(order, of.line, location);
                 again.push((of.line, missed));
             }
         }
-        self.source_own(order, &again, at);
+        self.source_own(order, &again);
     }
 
     fn exclude(&mut self, order: u32, line: u32, location: &LocationId) {
@@ -367,7 +346,7 @@ impl<'r> Replay<'r> {
     }
 
     /// A recorded decision: made again for an order whose course is shared.
-    fn decided(&mut self, order: u32, then: &[Assignment], recorded: &Inputs, at: Timestamp) {
+    fn decided(&mut self, order: u32, then: &[Assignment], recorded: &Inputs) {
         let course = &self.courses[order as usize];
         let lines = course.lines.len();
         let is_known = |line: &InputLine| (line.line as usize) < lines;
@@ -379,7 +358,7 @@ impl<'r> Replay<'r> {
             return;
         }
         let needs: Vec<(u32, u32)> = recorded.lines.iter().map(|l| (l.line, l.units)).collect();
-        let inputs = self.inputs_of(order, recorded, &needs, at);
+        let inputs = self.inputs_of(order, recorded, &needs);
         let decided = decide(&self.atlas.strategy, &inputs);
         self.judge(order, &inputs, &decided);
         let wanted: u32 = needs.iter().map(|(_, units)| *units).sum();
@@ -403,7 +382,6 @@ impl<'r> Replay<'r> {
         if before == after && !self.ends_otherwise(order, &decided, recorded) {
             return;
         }
-        self.changed += 1;
         self.leave(order);
         self.reserve(order, &inputs, &now, &decided);
     }
@@ -418,19 +396,17 @@ impl<'r> Replay<'r> {
             self.worlds.draft_only(*sku, *ordinal, *pieces);
         }
         for held in course.own.all() {
-            for (sku, per_unit) in course.parts_of(held.line) {
-                let pieces = i64::from(held.units) * i64::from(*per_unit);
-                self.worlds.draft_only(*sku, held.ordinal, -pieces);
-            }
+            let (parts, units) = (course.parts_of(held.line), i64::from(held.units));
+            self.worlds.draft_units(parts, held.ordinal, -units);
         }
     }
 
     /// Sources units of an order that is on its own way.
-    pub(super) fn source_own(&mut self, order: u32, needs: &[(u32, u32)], at: Timestamp) {
+    pub(super) fn source_own(&mut self, order: u32, needs: &[(u32, u32)]) {
         if needs.is_empty() {
             return;
         }
-        let inputs = self.ask(order, needs, None, at);
+        let inputs = self.ask(order, needs, None);
         let decided = decide(&self.atlas.strategy, &inputs);
         self.judge(order, &inputs, &decided);
         let now = self.effective(order, &decided);
@@ -448,14 +424,10 @@ impl<'r> Replay<'r> {
                 whole_order: !course.own.has(held.ordinal),
             };
             course.own.add(held.line, held.ordinal, held.units);
-            for (sku, per_unit) in course.parts_of(held.line) {
-                let pieces = i64::from(held.units) * i64::from(*per_unit);
-                self.worlds.draft_only(*sku, held.ordinal, -pieces);
-            }
-            let candidates = &inputs.candidates;
-            let by_ordinal = |candidate: &consign_sourcing::Candidate| candidate.ordinal;
-            if let Ok(at) = candidates.binary_search_by_key(&held.ordinal, by_ordinal) {
-                course.sites.insert(held.ordinal, candidates[at]);
+            let (parts, units) = (course.parts_of(held.line), i64::from(held.units));
+            self.worlds.draft_units(parts, held.ordinal, -units);
+            if let Some(nth) = inputs.nth_of(held.ordinal) {
+                course.sites.insert(held.ordinal, inputs.candidates[nth]);
             }
             self.load(order, World::Draft, load);
         }
@@ -467,11 +439,9 @@ impl<'r> Replay<'r> {
         let course = &mut self.courses[order as usize];
         let taken = course.own.take(line, ordinal, units);
         if taken > 0 {
-            for (sku, per_unit) in course.parts_of(line) {
-                let pieces = i64::from(taken) * i64::from(*per_unit);
-                self.worlds.draft_only(*sku, ordinal, pieces);
-                self.risen.insert(*sku);
-            }
+            let parts = course.parts_of(line);
+            self.worlds.draft_units(parts, ordinal, i64::from(taken));
+            self.risen.extend(parts.iter().map(|(sku, _)| *sku));
             self.unload(order, World::Draft, (ordinal, taken));
         }
         taken

@@ -60,6 +60,13 @@ impl Worlds {
         self.difference.add(sku, ordinal, units);
     }
 
+    /// The same of units of a line that are made of these: (SKU, pieces).
+    pub(super) fn draft_units(&mut self, parts: &[(u32, u32)], ordinal: u32, units: i64) {
+        for (sku, per_unit) in parts {
+            self.draft_only(*sku, ordinal, units * i64::from(*per_unit));
+        }
+    }
+
     /// What may be granted in the draft's.
     pub(super) fn draft(&self, sku: u32, ordinal: u32) -> i64 {
         self.recorded.at(sku, ordinal) + self.difference.at(sku, ordinal)
